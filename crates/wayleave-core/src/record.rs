@@ -1,0 +1,241 @@
+//! The record of one session: everything a store keeps, and nothing that a token reveals.
+
+use std::time::Duration;
+
+use crate::authentication::Authentication;
+use crate::entries::Entries;
+use crate::id::{FamilyId, SessionId, Slot};
+use crate::permission::Permissions;
+use crate::policy::KindName;
+use crate::subject::Subject;
+use crate::time::Timestamp;
+use crate::token::TokenHash;
+
+/// Longest device label, in bytes.
+pub const MAX_LABEL: usize = 256;
+
+/// Counts the changes of one record, for compare-and-set. Last-seen writes do not count.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// A keyed hash of what is stable about a client.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// What is known of the client that opened the session. Sealed at rest.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Client {
+    /// For the owner's list: `Firefox on Linux`. At most [`MAX_LABEL`] bytes.
+    pub label: Option<Box<str>>,
+    /// Coarse origin for the owner's list: a /24 or /48 network, never an address.
+    pub network: Option<Box<str>>,
+    /// For noticing drift (R027). Raw values are never stored.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// How a sender-bound session proves its key (RFC 7800 `cnf`).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum KeyConfirmation {
+    /// DPoP: the SHA-256 thumbprint of the client's JWK (RFC 7638).
+    Jkt([u8; 32]),
+    /// Device Bound Session Credentials: the thumbprint of the registered key.
+    DeviceBound([u8; 32]),
+}
+
+/// The refresh side of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// The token that the next rotation must present.
+    pub current: TokenHash,
+    /// How often the pair was rotated.
+    pub generation: u32,
+    /// The last rotation, for clients that lost its answer.
+    pub last: Option<LastRotation>,
+}
+
+/// What is kept of the last rotation while its window may still be open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRotation {
+    /// The token that was presented.
+    pub predecessor: TokenHash,
+    /// When.
+    pub at: Timestamp,
+    /// By which client.
+    pub client: Option<Fingerprint>,
+    /// The pair that was answered, sealed under a key that only the predecessor's text yields.
+    pub sealed_pair: Box<[u8]>,
+}
+
+/// One session.
+///
+/// `id`, `slot`, `family`, `kind`, `subject`, `created_at` and `absolute_expires_at` never change; a store's `update`
+/// leaves them alone whatever it is given, and so it does with `token` and `refresh`, which only `rotate` moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The public handle.
+    pub id: SessionId,
+    /// The partition of its subject; random for guests.
+    pub slot: Slot,
+    /// The lineage that refresh and re-authentication keep.
+    pub family: FamilyId,
+    /// What its session token hashes to.
+    pub token: TokenHash,
+    /// The policy it lives under.
+    pub kind: KindName,
+    /// Whose it is; `None` for guests.
+    pub subject: Option<Subject>,
+    /// Who acts in the subject's place, when somebody does (RFC 8693 `act`).
+    pub actor: Option<Subject>,
+    /// What it was granted at sign-in; every validation cuts this down further.
+    pub permissions: Permissions,
+    /// How the subject proved itself; `None` for guests.
+    pub authentication: Option<Authentication>,
+    /// The epoch of the subject's standing at sign-in.
+    pub epoch: u64,
+    /// Whether the person asked to be remembered.
+    pub remembered: bool,
+    /// The licence that a professional session rests on.
+    pub licence: Option<Box<str>>,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When its user was last active, as far as this was written down.
+    pub last_seen_at: Timestamp,
+    /// When it ends unless its user is active before, by the limit in force at `last_seen_at`.
+    pub idle_expires_at: Option<Timestamp>,
+    /// When the current session token ends.
+    pub token_expires_at: Timestamp,
+    /// When the session ends, whatever happens.
+    pub absolute_expires_at: Timestamp,
+    /// When it was first found expired. Terminal: no clock or setting brings it back (R017).
+    pub expired_at: Option<Timestamp>,
+    /// The client that opened it. Sealed at rest.
+    pub client: Client,
+    /// What the session holds open, for example a vault. Sealed at rest.
+    pub context: Entries,
+    /// The application's key-value data. Sealed at rest.
+    pub data: Entries,
+    /// The refresh side, if the kind has one.
+    pub refresh: Option<Refresh>,
+    /// The key that requests must prove, for sender-bound sessions.
+    pub confirmation: Option<KeyConfirmation>,
+    /// Counts changes.
+    pub revision: Revision,
+}
+
+/// A user's activity: when, and how long the session may then go unused.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// When the user was active.
+    pub seen_at: Timestamp,
+    /// When the session ends without further activity, by the limit in force at `seen_at`.
+    pub idle_expires_at: Option<Timestamp>,
+}
+
+/// Which of a session's limits was passed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Its token's lifetime; a refresh token can still renew it.
+    Token,
+    /// The idle limit.
+    Idle,
+    /// The absolute limit.
+    Absolute,
+}
+
+impl Record {
+    /// The activity that was written down.
+    #[must_use]
+    pub const fn activity(&self) -> Activity {
+        Activity { seen_at: self.last_seen_at, idle_expires_at: self.idle_expires_at }
+    }
+
+    /// Which limit, if any, was passed at `now`, where `idle` is the idle limit in force and `activity` the latest
+    /// that is known. All boundaries are closed: the instant of the limit itself is too late (R013).
+    ///
+    /// The idle limit holds twice: as it stood at the activity, and as it stands now. So lowering it acts at once and
+    /// raising it revives nothing.
+    #[must_use]
+    pub fn passed(&self, now: Timestamp, idle: Option<Duration>, activity: Activity) -> Option<Limit> {
+        if now >= self.absolute_expires_at {
+            return Some(Limit::Absolute);
+        }
+        let Activity { seen_at, idle_expires_at } = activity;
+        if self.expired_at.is_some()
+            || idle_expires_at.is_some_and(|end| now >= end)
+            || idle.is_some_and(|limit| now >= seen_at.plus(limit))
+        {
+            return Some(Limit::Idle);
+        }
+        if now >= self.token_expires_at { Some(Limit::Token) } else { None }
+    }
+
+    /// When the record stops being of any use: its idle or absolute end, whichever is first. Stores count it against
+    /// the subject's limit until then, and sweep it some time after.
+    #[must_use]
+    pub fn ends_at(&self) -> Timestamp {
+        let end = self.idle_expires_at.map_or(self.absolute_expires_at, |idle| idle.min(self.absolute_expires_at));
+        // Without refresh, a session whose token has ended cannot be used again either.
+        let end = if self.refresh.is_none() { end.min(self.token_expires_at) } else { end };
+        self.expired_at.map_or(end, |expired| expired.min(end))
+    }
+
+    /// Takes over from `changed` what an update may change, and counts the change.
+    #[must_use]
+    pub fn updated_from(&self, changed: &Self) -> Self {
+        let Self {
+            id: _,
+            slot: _,
+            family: _,
+            token: _,
+            kind: _,
+            subject: _,
+            created_at: _,
+            absolute_expires_at: _,
+            refresh: _,
+            revision: _,
+            last_seen_at: _,
+            actor,
+            permissions,
+            authentication,
+            epoch,
+            remembered,
+            licence,
+            idle_expires_at,
+            token_expires_at,
+            expired_at,
+            client,
+            context,
+            data,
+            confirmation,
+        } = changed;
+        Self {
+            actor: actor.clone(),
+            permissions: permissions.clone(),
+            authentication: *authentication,
+            epoch: *epoch,
+            remembered: *remembered,
+            licence: licence.clone(),
+            last_seen_at: self.last_seen_at.max(changed.last_seen_at),
+            idle_expires_at: *idle_expires_at,
+            token_expires_at: (*token_expires_at).min(self.absolute_expires_at),
+            expired_at: self.expired_at.or(*expired_at),
+            client: client.clone(),
+            context: context.clone(),
+            data: data.clone(),
+            confirmation: *confirmation,
+            revision: self.revision.next(),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Rotation of refresh tokens: what a presented token means, and the sealed answer for clients that lost theirs.
+//!
+//! A refresh token is good for one use. Presenting one that was rotated already ends its family (RFC 9700 section
+//! 4.14.2), with one exception: inside a short window, from the same client, while the successor is unused, the
+//! *identical* pair is answered again. Nothing new is minted then, so a thief and a victim can never both hold a live
+//! chain. The pair is kept sealed under a key that only the predecessor's text yields.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::record::{Fingerprint, Limit, Record};
+use crate::seal::{self, CannotOpen};
+use crate::time::Timestamp;
+use crate::token::{RefreshToken, TokenHash};
+
+/// What the presentation of a refresh token comes to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the current one: rotate.
+    Rotate,
+    /// It is the one before, inside the window: answer the kept pair again.
+    Repeat,
+    /// It was used before: the family ends.
+    Reuse,
+    /// The session is over.
+    Expired(Limit),
+}
+
+/// Judges a presented refresh token against the record that it leads to. Every store calls this inside the one step
+/// that acts on the verdict.
+#[must_use]
+pub fn judge(
+    record: &Record,
+    presented: TokenHash,
+    client: Option<Fingerprint>,
+    now: Timestamp,
+    window: Duration,
+) -> Verdict {
+    let Some(refresh) = &record.refresh else {
+        return Verdict::Reuse;
+    };
+    if presented != refresh.current {
+        let repeat = refresh
+            .last
+            .as_ref()
+            .is_some_and(|last| last.predecessor == presented && last.client == client && now < last.at.plus(window));
+        // Reuse is judged before expiry: a stolen token stays a theft after the session's end.
+        return if repeat && record.passed(now, None, record.activity()).is_none() {
+            Verdict::Repeat
+        } else {
+            Verdict::Reuse
+        };
+    }
+    match record.passed(now, None, record.activity()) {
+        Some(Limit::Token) | None => Verdict::Rotate,
+        Some(limit @ (Limit::Idle | Limit::Absolute)) => Verdict::Expired(limit),
+    }
+}
+
+/// The pair that a rotation answered: the texts of both tokens.
+pub struct Pair {
+    /// The access token: opaque, or a JWT.
+    pub access: Zeroizing<String>,
+    /// The refresh token.
+    pub refresh: Zeroizing<String>,
+}
+
+/// Seals `pair` so that only the holder of `predecessor` can open it.
+#[must_use]
+pub fn seal_pair(predecessor: &RefreshToken, pair: &Pair, salt: [u8; seal::SALT]) -> Box<[u8]> {
+    let plain = Zeroizing::new(format!("{}\n{}", *pair.access, *pair.refresh));
+    seal::seal_under(predecessor.secret(), PURPOSE, plain.as_bytes(), salt)
+}
+
+/// Opens a pair that [`seal_pair`] sealed.
+///
+/// # Errors
+/// [`CannotOpen`] for anything else.
+pub fn open_pair(predecessor: &RefreshToken, sealed: &[u8]) -> Result<Pair, CannotOpen> {
+    let plain = seal::open_under(predecessor.secret(), PURPOSE, sealed)?;
+    let text = std::str::from_utf8(&plain).map_err(|_| CannotOpen)?;
+    let (access, refresh) = text.split_once('\n').ok_or(CannotOpen)?;
+    Ok(Pair { access: Zeroizing::new(access.into()), refresh: Zeroizing::new(refresh.into()) })
+}
+
+const PURPOSE: &[u8] = b"wayleave refresh successor v1";
+
+#[cfg(test)]
+mod tests;

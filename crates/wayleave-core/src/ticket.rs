@@ -1,0 +1,55 @@
+//! Single-use things: challenges, handshakes, links. Deposited once, taken at most once.
+
+use crate::time::Timestamp;
+
+/// Most bytes a ticket may carry.
+pub const MAX_PAYLOAD: usize = 4096;
+
+/// What a ticket is good for. One purpose never serves for another (R006).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// A text to sign with a wallet, or to prove in zero knowledge.
+    Challenge,
+    /// What the server remembers between the two halves of an OPAQUE exchange.
+    Handshake,
+    /// Opens one WebSocket.
+    WebSocket,
+    /// Makes the first administrator.
+    Setup,
+    /// Sets a new password.
+    PasswordReset,
+    /// A proof that must not be seen twice.
+    Replay,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 6] =
+        [Self::Challenge, Self::Handshake, Self::WebSocket, Self::Setup, Self::PasswordReset, Self::Replay];
+
+    /// The name that stores use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Challenge => "challenge",
+            Self::Handshake => "handshake",
+            Self::WebSocket => "websocket",
+            Self::Setup => "setup",
+            Self::PasswordReset => "password-reset",
+            Self::Replay => "replay",
+        }
+    }
+}
+
+/// Something that can be taken once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// What for.
+    pub purpose: Purpose,
+    /// The SHA-256 of the secret that takes it.
+    pub key: [u8; 32],
+    /// What the taker gets; at most [`MAX_PAYLOAD`] bytes. Sealed by whoever deposits it, where it is secret.
+    pub payload: Box<[u8]>,
+    /// From then on it cannot be taken.
+    pub expires_at: Timestamp,
+}
