@@ -1,1 +1,16 @@
-//! Stub.
+//! For the tests of Wayleave's own crates, as a dev-dependency: time, entropy, faults, canaries and statistics under
+//! control. Nothing that ships depends on it.
+
+pub mod canary;
+pub mod clock;
+pub mod distribution;
+pub mod entropy;
+pub mod failing_directory;
+pub mod failing_store;
+pub mod faults;
+
+pub use clock::FakeClock;
+pub use entropy::SeededEntropy;
+pub use failing_directory::{DirectoryVerb, FailingDirectory};
+pub use failing_store::{FailingStore, StoreVerb};
+pub use faults::{Effect, Fault, When};
