@@ -115,6 +115,22 @@ impl RefreshToken {
     }
 }
 
+token!(
+    /// The secret of a trusted backend.
+    ServiceToken,
+    "sk_"
+);
+token!(
+    /// The secret in a one-time link: first administrator, invitation, new password.
+    LinkToken,
+    "ln_"
+);
+token!(
+    /// What a browser that signed in before shows, so that strangers' failures do not lock its owner out.
+    DeviceToken,
+    "kd_"
+);
+
 struct Raw {
     random: [u8; RANDOM],
     routing: [u8; 2],
@@ -171,6 +187,7 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         self.random.zeroize();
+        self.routing.zeroize();
     }
 }
 

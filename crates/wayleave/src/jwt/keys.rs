@@ -1,0 +1,143 @@
+//! Signing keys: the newest signs, older ones verify until the last token they signed has ended.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use wayleave_core::time::Timestamp;
+use zeroize::Zeroizing;
+
+/// Most keys of one set.
+const MAX_KEYS: usize = 16;
+
+/// The `kid`: the RFC 7638 thumbprint of the public key. An opaque map key, never a path or a query (R056).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyName(Box<str>);
+
+impl KeyName {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn of(public: &ed25519_dalek::VerifyingKey) -> Self {
+        // RFC 7638 section 3.2, RFC 8037 section 2: the required members in alphabetical order.
+        let x = URL_SAFE_NO_PAD.encode(public.as_bytes());
+        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+        Self(URL_SAFE_NO_PAD.encode(Sha256::digest(canonical)).into())
+    }
+}
+
+impl fmt::Debug for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An Ed25519 key pair. Wiped when dropped, never shown (R062).
+pub struct SigningKey {
+    name: KeyName,
+    secret: ed25519_dalek::SigningKey,
+    created_at: Timestamp,
+    retired_at: Option<Timestamp>,
+}
+
+impl SigningKey {
+    /// A key from its 32-byte seed. From `retired_at` on, tokens signed with it are refused.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32], created_at: Timestamp, retired_at: Option<Timestamp>) -> Self {
+        let secret = ed25519_dalek::SigningKey::from_bytes(seed);
+        Self { name: KeyName::of(&secret.verifying_key()), secret, created_at, retired_at }
+    }
+
+    /// The `kid`.
+    #[must_use]
+    pub const fn name(&self) -> &KeyName {
+        &self.name
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// From when on it verifies nothing; `None` while it is the newest.
+    #[must_use]
+    pub const fn retired_at(&self) -> Option<Timestamp> {
+        self.retired_at
+    }
+
+    /// The seed, to be sealed and stored.
+    #[must_use]
+    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.secret.to_bytes())
+    }
+
+    pub(super) const fn secret(&self) -> &ed25519_dalek::SigningKey {
+        &self.secret
+    }
+}
+
+/// The keys of a deployment, newest first.
+#[derive(Default)]
+pub struct KeySet(Vec<SigningKey>);
+
+impl KeySet {
+    /// Takes keys, newest first.
+    ///
+    /// # Errors
+    /// [`InvalidKeySet`] when two are the same or there are more than 16.
+    pub fn new(keys: Vec<SigningKey>) -> Result<Self, InvalidKeySet> {
+        let mut names: Vec<_> = keys.iter().map(SigningKey::name).collect();
+        names.sort();
+        names.dedup();
+        if names.len() != keys.len() || keys.len() > MAX_KEYS { Err(InvalidKeySet) } else { Ok(Self(keys)) }
+    }
+
+    /// The keys, newest first.
+    #[must_use]
+    pub fn keys(&self) -> &[SigningKey] {
+        &self.0
+    }
+
+    /// The one that signs.
+    pub(super) fn signing(&self) -> Option<&SigningKey> {
+        self.0.first()
+    }
+
+    /// The public key called `name`, unless it is retired.
+    pub(super) fn verifying(&self, name: &str, now: Timestamp) -> Option<ed25519_dalek::VerifyingKey> {
+        let key = self.0.iter().find(|key| key.name.as_str() == name)?;
+        key.retired_at.is_none_or(|end| now < end).then(|| key.secret.verifying_key())
+    }
+
+    /// The JWK set to publish (RFC 7517): public members only (R061).
+    #[must_use]
+    pub fn jwks(&self, now: Timestamp) -> Value {
+        let keys: Vec<_> = self
+            .0
+            .iter()
+            .filter(|key| key.retired_at.is_none_or(|end| now < end))
+            .map(|key| {
+                json!({
+                    "kty": "OKP",
+                    "crv": "Ed25519",
+                    "use": "sig",
+                    "alg": "EdDSA",
+                    "kid": key.name.as_str(),
+                    "x": URL_SAFE_NO_PAD.encode(key.secret.verifying_key().as_bytes()),
+                })
+            })
+            .collect();
+        json!({ "keys": keys })
+    }
+}
+
+/// Two keys are the same, or there are too many.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key set holds at most 16 distinct keys")]
+pub struct InvalidKeySet;

@@ -1,0 +1,97 @@
+//! JWT access tokens (RFC 9068), for services that check sessions by themselves.
+//!
+//! One algorithm, EdDSA over Ed25519, pinned to every key. The verifier accepts exactly what the issuer makes: a
+//! header of `alg`, `typ: at+jwt` and `kid` and nothing else, every claim of [`Claims`] with its type and no other,
+//! canonical base64url, three segments. So embedded keys, key URLs, `crit`, `none`, symmetric algorithms, duplicate
+//! members and strings for numbers have nowhere to go (R053-R059).
+
+mod keys;
+mod wire;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::Signer as _;
+use wayleave_core::id::SessionId;
+use wayleave_core::time::Timestamp;
+
+pub use keys::{InvalidKeySet, KeyName, KeySet, SigningKey};
+pub use wire::{Actor, Claims};
+
+/// Longest access token that is looked at (R007).
+pub const MAX_JWT: usize = 8 * 1024;
+/// Longest access token that is issued.
+pub const MAX_ISSUED: usize = 2 * 1024;
+/// How far a token's `iat` may lie in the future.
+pub const LEEWAY: Duration = Duration::from_secs(30);
+
+/// Who issues, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audience {
+    /// `iss`: this deployment's URL.
+    pub issuer: Box<str>,
+    /// `aud`: who may rely on the tokens.
+    pub audience: Box<str>,
+}
+
+/// What a checked token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Signs `claims` with the newest key.
+///
+/// # Errors
+/// [`CannotIssue`] when there is no key, or the token would be longer than [`MAX_ISSUED`].
+pub fn issue(keys: &KeySet, claims: &Claims) -> Result<String, CannotIssue> {
+    let key = keys.signing().ok_or(CannotIssue)?;
+    let header = wire::Header::of(key.name());
+    let mut token = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).map_err(|_| CannotIssue)?);
+    token.push('.');
+    token.push_str(&URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).map_err(|_| CannotIssue)?));
+    let signature = key.secret().sign(token.as_bytes());
+    token.push('.');
+    token.push_str(&URL_SAFE_NO_PAD.encode(signature.to_bytes()));
+    if token.len() > MAX_ISSUED { Err(CannotIssue) } else { Ok(token) }
+}
+
+/// Checks a presented token: form, key, signature, issuer, audience and times. Whether its session still lives is for
+/// the caller to find out.
+///
+/// # Errors
+/// [`InvalidJwt`], one for every reason.
+pub fn verify(keys: &KeySet, audience: &Audience, token: &str, now: Timestamp) -> Result<Verified, InvalidJwt> {
+    if token.len() > MAX_JWT || !token.is_ascii() {
+        return Err(InvalidJwt);
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or(InvalidJwt)?;
+    let (header, claims) = signed.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(InvalidJwt)?;
+    let header: wire::Header = wire::read(header)?;
+    let key = header.acceptable().and_then(|name| keys.verifying(name, now)).ok_or(InvalidJwt)?;
+    let mut bytes = [0; 64];
+    if URL_SAFE_NO_PAD.decode_slice(signature, &mut bytes).map_err(|_| InvalidJwt)? != bytes.len() {
+        return Err(InvalidJwt);
+    }
+    let signature = ed25519_dalek::Signature::from_bytes(&bytes);
+    key.verify_strict(signed.as_bytes(), &signature).map_err(|_| InvalidJwt)?;
+    let claims: Claims = wire::read(claims)?;
+    claims.check(audience, now)
+}
+
+/// The token cannot be signed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot issue an access token")]
+pub struct CannotIssue;
+
+/// The token is not a good one of ours. Says no more, on purpose.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid access token")]
+pub struct InvalidJwt;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! What goes on besides requests: writing activity down, and sweeping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use wayleave_core::ports::{StoreError, Swept};
+
+use super::SessionManager;
+
+/// How often, and how much at once.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Background {
+    /// Between two writes of activity.
+    pub flush_every: Duration,
+    /// Touches in one write.
+    pub flush_batch: usize,
+    /// Between two sweeps.
+    pub sweep_every: Duration,
+    /// Records in one step of a sweep.
+    pub sweep_batch: u32,
+    /// How long an ended session stays on record, so that its client can be told that it expired.
+    pub keep_ended: Duration,
+}
+
+impl Default for Background {
+    /// Activity every 2 s in batches of 1,000; sweeps every minute in steps of 1,000; ended sessions kept for a day.
+    fn default() -> Self {
+        Self {
+            flush_every: Duration::from_secs(2),
+            flush_batch: 1000,
+            sweep_every: Duration::from_secs(60),
+            sweep_batch: 1000,
+            keep_ended: Duration::from_secs(86_400),
+        }
+    }
+}
+
+/// What one round of upkeep did.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Touches written.
+    pub touched: usize,
+    /// Records and tickets removed.
+    pub swept: Swept,
+}
+
+impl SessionManager {
+    /// Writes activity and sweeps until `stop`; then writes what is left.
+    pub async fn run_background(self: Arc<Self>, background: Background, stop: CancellationToken) {
+        let mut flush = tokio::time::interval(background.flush_every);
+        let mut sweep = tokio::time::interval(background.sweep_every);
+        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = flush.tick() => report("writing activity down", self.flush(background.flush_batch).await.map(drop)),
+                _ = sweep.tick() => {
+                    let swept = self.sweep(background.keep_ended, background.sweep_batch).await;
+                    report("sweeping", swept.map(drop));
+                }
+            }
+        }
+        report("writing activity down", self.flush(background.flush_batch).await.map(drop));
+    }
+
+    /// Writes waiting activity down, in batches, until none waits that waited at the start.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot; what was not written still waits.
+    pub async fn flush(&self, batch: usize) -> Result<usize, StoreError> {
+        let mut written = 0;
+        let waiting = self.pending.len();
+        while written < waiting {
+            let touches = self.pending.batch(batch.max(1));
+            if touches.is_empty() {
+                break;
+            }
+            self.store.touch(&touches).await?;
+            self.pending.written(&touches);
+            written += touches.len();
+        }
+        Ok(written)
+    }
+
+    /// Removes what ended more than `keep_ended` ago, in steps of `batch` that let others in between.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot.
+    pub async fn sweep(&self, keep_ended: Duration, batch: u32) -> Result<Swept, StoreError> {
+        let mut all = Swept::default();
+        loop {
+            let step = self.sweep_step(keep_ended, batch).await?;
+            all.records = all.records.saturating_add(step.records);
+            all.tickets = all.tickets.saturating_add(step.tickets);
+            if !step.more {
+                return Ok(all);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One step of a sweep, for callers that show progress.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot.
+    pub async fn sweep_step(&self, keep_ended: Duration, batch: u32) -> Result<Swept, StoreError> {
+        self.store.sweep(self.clock.now().minus(keep_ended), batch).await
+    }
+}
+
+fn report(doing: &str, result: Result<(), StoreError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "{doing} failed; it will be tried again");
+    }
+}

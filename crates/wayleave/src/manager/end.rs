@@ -1,0 +1,106 @@
+//! Ending sessions.
+
+use wayleave_core::id::SessionId;
+use wayleave_core::ports::{Gone, Lookup, Scope, StoreError};
+use wayleave_core::subject::Subject;
+use wayleave_core::token::RefreshToken;
+
+use super::live::Session;
+use super::{Origin, SessionManager, Shown};
+use crate::events::{Cause, What};
+
+/// The sessions that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended(pub Vec<Gone>);
+
+impl SessionManager {
+    /// Ends sessions. When this has returned, none of them validates on this node any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot say that it ended them.
+    pub async fn end(&self, scope: &Scope, cause: Cause, origin: &Origin) -> Result<Ended, StoreError> {
+        let gone = self.store.revoke(scope).await?;
+        for gone in &gone {
+            self.forget(gone);
+            self.publish_gone(What::Revoked(cause), gone, origin);
+        }
+        Ok(Ended(gone))
+    }
+
+    /// Ends the session with this handle, whoever's it is; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub async fn end_one(&self, id: &SessionId, cause: Cause, origin: &Origin) -> Result<Option<Gone>, StoreError> {
+        let Ended(gone) = self.end(&Scope::One(self.slot(id), *id), cause, origin).await?;
+        Ok(gone.into_iter().next())
+    }
+
+    /// Ends the session with this handle if it belongs to `owner`. Somebody else's is left alone and answered like one
+    /// that does not exist (R022).
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub async fn end_own(
+        &self,
+        owner: &Subject,
+        id: &SessionId,
+        cause: Cause,
+        origin: &Origin,
+    ) -> Result<Option<Gone>, StoreError> {
+        let slot = self.slot(id);
+        match self.store.find(Lookup::Id(slot, *id)).await? {
+            // A record's subject never changes, so what was true of it when it was found is true when it ends.
+            Some(record) if record.subject.as_ref() == Some(owner) => self.end_one(id, cause, origin).await,
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Ends every session of `subject`, or every one but `keep`.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub async fn end_all(
+        &self,
+        subject: &Subject,
+        keep: Option<SessionId>,
+        cause: Cause,
+        origin: &Origin,
+    ) -> Result<Ended, StoreError> {
+        let slot = self.routing.slot_of(subject);
+        let subject = subject.clone();
+        let scope = match keep {
+            Some(keep) => Scope::Others { subject, slot, keep },
+            None => Scope::All { subject, slot },
+        };
+        self.end(&scope, cause, origin).await
+    }
+
+    /// Signs out: ends `session` and whatever else its lineage has become.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub async fn sign_out(&self, session: &Session, origin: &Origin) -> Result<Ended, StoreError> {
+        let record = session.record();
+        self.end(&Scope::Family(record.slot, record.family), Cause::SignOut, origin).await
+    }
+
+    /// Ends the session that a token belongs to, whether it is an access or a refresh token, current or spent or
+    /// expired (RFC 7009). Unknown tokens end nothing.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub async fn revoke_token(&self, token: &str, cause: Cause, shown: &Shown) -> Result<Ended, StoreError> {
+        let lookup = if let Ok(refresh) = RefreshToken::parse(token) {
+            Lookup::Refresh(refresh.key(&self.routing))
+        } else if let Ok(view) = self.read_token(token) {
+            view.lookup()
+        } else {
+            return Ok(Ended(Vec::new()));
+        };
+        match self.store.find(lookup).await? {
+            Some(record) => self.end(&Scope::Family(record.slot, record.family), cause, &shown.origin).await,
+            None => Ok(Ended(Vec::new())),
+        }
+    }
+}

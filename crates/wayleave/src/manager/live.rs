@@ -1,0 +1,161 @@
+//! A session that was judged valid, as memory keeps it and as callers see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use wayleave_core::decide::{self, StepUp};
+use wayleave_core::id::SessionId;
+use wayleave_core::permission::Permissions;
+use wayleave_core::policy::KindName;
+use wayleave_core::record::{Activity, Record};
+use wayleave_core::subject::Subject;
+use wayleave_core::time::Timestamp;
+use wayleave_core::token::TokenHash;
+
+/// What a warm session is found by: the hash of its opaque token, or its id for those with JWTs.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Token(TokenHash),
+    Id(SessionId),
+}
+
+/// A record and the judgement on it, good for one epoch of rules and standings.
+pub(super) struct Live {
+    pub(super) record: Arc<Record>,
+    pub(super) permissions: Permissions,
+    pub(super) idle: Option<Duration>,
+    pub(super) drifted: bool,
+    pub(super) epoch: u64,
+    /// The latest activity in milliseconds; moves with every request and is written down now and then.
+    seen_at: AtomicI64,
+    /// The activity that was last handed on to be written down.
+    noted_at: AtomicI64,
+}
+
+impl Live {
+    pub(super) fn new(
+        record: Arc<Record>,
+        permissions: Permissions,
+        idle: Option<Duration>,
+        drifted: bool,
+        epoch: u64,
+        seen_at: Timestamp,
+    ) -> Self {
+        let seen = seen_at.as_millis();
+        Self {
+            noted_at: AtomicI64::new(record.last_seen_at.as_millis().max(seen)),
+            record,
+            permissions,
+            idle,
+            drifted,
+            epoch,
+            seen_at: AtomicI64::new(seen),
+        }
+    }
+
+    /// The latest activity. Its idle end follows from the limit under which this entry was judged.
+    pub(super) fn activity(&self) -> Activity {
+        let seen_at = Timestamp::from_millis(self.seen_at.load(Ordering::Relaxed));
+        if seen_at <= self.record.last_seen_at {
+            self.record.activity()
+        } else {
+            Activity { seen_at, idle_expires_at: self.idle.map(|limit| seen_at.plus(limit)) }
+        }
+    }
+
+    /// Moves the activity to `now`; gives it back when it is time to write it down.
+    pub(super) fn seen(&self, now: Timestamp, throttle: Duration) -> Option<Activity> {
+        self.seen_at.fetch_max(now.as_millis(), Ordering::Relaxed);
+        let noted = self.noted_at.load(Ordering::Relaxed);
+        if now.since(Timestamp::from_millis(noted)) < throttle {
+            return None;
+        }
+        let mine = self.noted_at.compare_exchange(noted, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        mine.then(|| self.activity())
+    }
+}
+
+/// A session that is valid at this moment.
+#[derive(Clone)]
+pub struct Session {
+    pub(super) live: Arc<Live>,
+    pub(super) token_expires_at: Timestamp,
+}
+
+impl Session {
+    /// Its public handle.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.live.record.id
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> &KindName {
+        &self.live.record.kind
+    }
+
+    /// Whose it is; `None` for guests.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.live.record.subject.as_ref()
+    }
+
+    /// What it may do: record, account and kind, intersected.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.live.permissions
+    }
+
+    /// When the presented token ends.
+    #[must_use]
+    pub const fn expires_at(&self) -> Timestamp {
+        self.token_expires_at
+    }
+
+    /// When the session ends, whatever happens.
+    #[must_use]
+    pub fn session_expires_at(&self) -> Timestamp {
+        self.live.record.absolute_expires_at
+    }
+
+    /// When it ends without further activity, if it has an idle limit.
+    #[must_use]
+    pub fn idle_expires_at(&self) -> Option<Timestamp> {
+        let Activity { seen_at, .. } = self.live.activity();
+        self.live.idle.map(|limit| seen_at.plus(limit))
+    }
+
+    /// The latest activity that this node knows of.
+    #[must_use]
+    pub fn last_seen_at(&self) -> Timestamp {
+        self.live.activity().seen_at
+    }
+
+    /// Whether the client no longer looks like the one that signed in.
+    #[must_use]
+    pub fn drifted(&self) -> bool {
+        self.live.drifted
+    }
+
+    /// The whole record, as it was when the session was last judged.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.live.record
+    }
+
+    /// Whether the sign-in is recent enough for a sensitive action (R025).
+    ///
+    /// # Errors
+    /// [`StepUp`] when a fresh proof is needed.
+    pub fn fresh(&self, most: Duration, now: Timestamp) -> Result<(), StepUp> {
+        decide::fresh(&self.live.record, most, now)
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("id", &self.id()).field("kind", self.kind()).finish_non_exhaustive()
+    }
+}

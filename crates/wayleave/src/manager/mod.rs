@@ -1,0 +1,313 @@
+//! The session manager: runs the core's decisions against a store.
+
+mod background;
+mod change;
+mod end;
+mod live;
+mod open;
+mod refresh;
+mod validate;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use quick_cache::sync::Cache;
+use wayleave_core::authentication::Authority;
+use wayleave_core::decide::Standing;
+use wayleave_core::id::{SessionId, Slot};
+use wayleave_core::policy::{Kinds, Policy, SessionTimeout, TokenFormat};
+use wayleave_core::ports::{
+    Census, Clock, Entropy, EntropyFailure, Gone, Listing, Page, SessionStore, StoreError, Subjects,
+};
+use wayleave_core::record::{Fingerprint, Record};
+use wayleave_core::routing::RoutingKey;
+use wayleave_core::subject::Subject;
+use wayleave_core::time::Timestamp;
+use wayleave_core::token::TokenHash;
+
+use crate::activity::Pending;
+use crate::coherent::Coherent;
+use crate::events::{Event, Subscribers, Subscription, What};
+use crate::jwt::{Audience, KeySet, Verified};
+
+pub use background::{Background, Kept};
+pub use change::{ExtendError, Freshness, UpdateError};
+pub use end::Ended;
+pub use live::Session;
+pub use open::{AccessToken, Issued, Open, OpenError, Opened};
+pub use refresh::{RefreshError, Refreshed};
+pub use validate::{TokenView, ValidateError};
+
+use live::{Key, Live};
+
+/// What a manager is made of.
+pub struct Parts {
+    /// Where records are.
+    pub store: Arc<dyn SessionStore>,
+    /// Who knows how subjects stand.
+    pub subjects: Arc<dyn Subjects>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where tokens come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Whose evidence opens sessions.
+    pub authority: Authority,
+    /// The deployment's routing key; the same on every node.
+    pub routing: RoutingKey,
+    /// Kinds and limits.
+    pub rules: Rules,
+    /// For kinds with JWT access tokens: who issues and for whom. Keys come by [`SessionManager::set_signing_keys`].
+    pub audience: Audience,
+    /// Bounds.
+    pub options: Options,
+}
+
+/// Bounds of a manager.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Sessions kept warm in memory. 0 asks the store every time.
+    pub warm_sessions: usize,
+    /// Tokens remembered as unknown, so that a flood of one costs the store nothing.
+    pub unknown_tokens: usize,
+    /// Activity waiting to be written down.
+    pub pending_touches: usize,
+}
+
+impl Default for Options {
+    /// 100,000 warm sessions, 10,000 unknown tokens, 100,000 waiting touches.
+    fn default() -> Self {
+        Self { warm_sessions: 100_000, unknown_tokens: 10_000, pending_touches: 100_000 }
+    }
+}
+
+/// What administrators and configuration decide; may change while the manager runs.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// The kinds of session.
+    pub kinds: Kinds,
+    /// The idle limit of sessions that are not remembered.
+    pub session_timeout: SessionTimeout,
+    /// For how long a lost refresh answer may be asked for again; 0 for never. See [`Rules::REFRESH_WINDOW`].
+    pub refresh_window: Duration,
+}
+
+impl Rules {
+    /// The default refresh window: 10 seconds.
+    pub const REFRESH_WINDOW: Duration = Duration::from_secs(10);
+}
+
+/// On which request something happened, for events and the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The request's id.
+    pub request: Option<Arc<str>>,
+    /// The coarse network it came from.
+    pub network: Option<Arc<str>>,
+    /// Who asked, when it was not the session's own subject.
+    pub actor: Option<Arc<str>>,
+}
+
+/// What a request shows besides its token.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// The client's fingerprint, if the deployment takes one.
+    pub fingerprint: Option<Fingerprint>,
+    /// Whether the request is the user's doing. Polling and background requests are not, and leave the idle limit
+    /// running (R016).
+    pub active: bool,
+    /// The request.
+    pub origin: Origin,
+}
+
+/// Opens, validates, refreshes and ends sessions.
+pub struct SessionManager {
+    store: Arc<dyn SessionStore>,
+    subjects: Arc<dyn Subjects>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    authority: Authority,
+    routing: RoutingKey,
+    rules: RwLock<Arc<Rules>>,
+    /// Grows with every change of rules or of any subject's standing; warm sessions of an older epoch are judged anew.
+    epoch: AtomicU64,
+    audience: Audience,
+    signing_keys: RwLock<Arc<KeySet>>,
+    warm: Coherent<Key, Arc<Live>>,
+    standings: Coherent<Subject, Standing>,
+    verified: Cache<TokenHash, Verified>,
+    unknown: Cache<TokenHash, ()>,
+    pending: Pending,
+    subscribers: Subscribers,
+}
+
+impl SessionManager {
+    /// Puts a manager together. It keeps nothing running; see [`SessionManager::run_background`].
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, subjects, clock, entropy, authority, routing, rules, audience, options } = parts;
+        Self {
+            store,
+            subjects,
+            clock,
+            entropy,
+            authority,
+            routing,
+            rules: RwLock::new(Arc::new(rules)),
+            epoch: AtomicU64::new(0),
+            audience,
+            signing_keys: RwLock::default(),
+            warm: Coherent::new(options.warm_sessions),
+            standings: Coherent::new(options.warm_sessions),
+            verified: Cache::new(options.warm_sessions),
+            unknown: Cache::new(options.unknown_tokens),
+            pending: Pending::new(options.pending_touches),
+            subscribers: Subscribers::default(),
+        }
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read())
+    }
+
+    /// Puts new rules in force. Live sessions are judged by them at their next request.
+    pub fn set_rules(&self, rules: Rules) {
+        *self.rules.write() = Arc::new(rules);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes signing keys into use, newest first. Sessions live on; tokens of keys that are gone do not.
+    pub fn set_signing_keys(&self, keys: KeySet) {
+        *self.signing_keys.write() = Arc::new(keys);
+        self.verified.clear();
+    }
+
+    /// The signing keys in use.
+    #[must_use]
+    pub fn signing_keys(&self) -> Arc<KeySet> {
+        Arc::clone(&self.signing_keys.read())
+    }
+
+    /// Who issues JWT access tokens, and for whom.
+    #[must_use]
+    pub const fn audience(&self) -> &Audience {
+        &self.audience
+    }
+
+    /// To be called when a subject's standing changed: permissions, epoch, disabled. Its sessions are judged anew at
+    /// their next request.
+    pub fn subject_changed(&self, subject: &Subject) {
+        self.standings.forget(self.routing.slot_of(subject), [subject.clone()]);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Adds a subscriber whose queue holds at most `most` events.
+    #[must_use]
+    pub fn subscribe(&self, most: usize) -> Subscription {
+        self.subscribers.subscribe(most)
+    }
+
+    /// Lists sessions. `subject: None` lists everybody's.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot answer.
+    pub async fn list(&self, subject: Option<&Subject>, after: Option<&str>, most: u32) -> Result<Page, StoreError> {
+        let subject = subject.map(|subject| (self.routing.slot_of(subject), subject.clone()));
+        self.store.list(&Listing { subject, after: after.map(Into::into), most }).await
+    }
+
+    /// Counts sessions.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot answer.
+    pub async fn census(&self) -> Result<Census, StoreError> {
+        self.store.census(self.clock.now()).await
+    }
+
+    /// Whether the store can serve.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+
+    /// How many sessions are warm in memory, and how much activity waits to be written down.
+    #[must_use]
+    pub fn warm(&self) -> (usize, usize) {
+        (self.warm.len(), self.pending.len())
+    }
+
+    /// Now, by the manager's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The slot that an id leads to.
+    #[must_use]
+    pub fn slot(&self, id: &SessionId) -> Slot {
+        id.slot(&self.routing)
+    }
+
+    fn random<const N: usize>(&self) -> Result<[u8; N], EntropyFailure> {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// How a subject stands, from memory or from the directory.
+    async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
+        if let Some(standing) = self.standings.find(subject) {
+            return Ok(standing);
+        }
+        let before = self.standings.before(self.routing.slot_of(subject));
+        let standing = self.subjects.standing(subject).await?;
+        self.standings.fill(before, subject.clone(), standing.clone());
+        Ok(standing)
+    }
+
+    /// Drops what memory holds of sessions that are gone.
+    fn forget(&self, gone: &Gone) {
+        self.warm.forget(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
+        self.pending.forget(&gone.id);
+    }
+
+    fn publish(&self, what: What, record: Option<&Record>, origin: &Origin) {
+        self.subscribers.publish(Event {
+            what,
+            at: self.clock.now(),
+            session: record.map(|record| record.id),
+            family: record.map(|record| record.family),
+            kind: record.map(|record| record.kind.clone()),
+            subject: record.and_then(|record| record.subject.clone()),
+            origin: origin.clone(),
+        });
+    }
+
+    fn publish_gone(&self, what: What, gone: &Gone, origin: &Origin) {
+        self.subscribers.publish(Event {
+            what,
+            at: self.clock.now(),
+            session: Some(gone.id),
+            family: Some(gone.family),
+            kind: Some(gone.kind.clone()),
+            subject: gone.subject.clone(),
+            origin: origin.clone(),
+        });
+    }
+}
+
+/// How long a pair lives: a JWT as its format says, anything else as its policy says.
+fn token_lifetime(policy: &Policy, format: TokenFormat, remembered: bool) -> Duration {
+    match format {
+        TokenFormat::Jwt { lifetime } => lifetime,
+        TokenFormat::Opaque => policy.token(remembered),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! Opening sessions from evidence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use wayleave_core::authentication::{Authentication, Evidence};
+use wayleave_core::decide::Standing;
+use wayleave_core::entries::Entries;
+use wayleave_core::id::{FamilyId, SessionId, Slot};
+use wayleave_core::permission::Permissions;
+use wayleave_core::policy::{KindName, Policy, TokenFormat};
+use wayleave_core::ports::{EntropyFailure, Gone, Insert, InsertLimit, StoreError};
+use wayleave_core::record::{Client, Record, Refresh, Revision};
+use wayleave_core::subject::Subject;
+use wayleave_core::time::Timestamp;
+use wayleave_core::token::{RefreshToken, SessionToken};
+use zeroize::Zeroizing;
+
+use super::{Origin, SessionManager, token_lifetime};
+use crate::events::{Cause, What};
+use crate::jwt::{self, Claims};
+
+/// What a new session should be.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Its kind.
+    pub kind: KindName,
+    /// What it asks for; `None` asks for all it may have. Cut down to what account and kind allow.
+    pub permissions: Option<Permissions>,
+    /// How long its tokens should live; cut down to what the kind allows.
+    pub duration: Option<Duration>,
+    /// Whether its user asked to be remembered.
+    pub remember: bool,
+    /// Whether it gets a refresh token. Cookie sessions do not (R071).
+    pub refreshable: bool,
+    /// The client that opens it.
+    pub client: Client,
+    /// The session of the same browser that it takes the place of.
+    pub replaces: Option<SessionId>,
+    /// Data that it starts with, picked by allow-list from a guest's (R012).
+    pub data: Entries,
+}
+
+/// The access token of a session, as its text.
+pub type AccessToken = Zeroizing<String>;
+
+/// What the client gets, once.
+pub struct Issued {
+    /// Proves the session.
+    pub access: AccessToken,
+    /// Renews it, if it can be renewed.
+    pub refresh: Option<Zeroizing<String>>,
+}
+
+/// A new session.
+pub struct Opened {
+    /// Its record.
+    pub record: Arc<Record>,
+    /// Its tokens.
+    pub issued: Issued,
+    /// The sessions that made room for it.
+    pub evicted: Vec<Gone>,
+}
+
+/// Why no session was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The evidence is not of this deployment.
+    #[error("the evidence is not of this deployment")]
+    ForeignEvidence,
+    /// There is no such kind, or it cannot have what was asked for.
+    #[error("there is no such kind of session")]
+    UnknownKind,
+    /// The subject may not have sessions, or ended everything that this evidence is good for.
+    #[error("the subject may not sign in")]
+    Refused,
+    /// The kind requires more than was proved.
+    #[error("the kind requires a stronger proof")]
+    TooWeak,
+    /// The kind requires a verified licence.
+    #[error("the kind requires a verified licence")]
+    Unlicensed,
+    /// The subject has as many sessions of the kind as it may.
+    #[error("too many sessions")]
+    LimitReached,
+    /// The store cannot answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no entropy.
+    #[error(transparent)]
+    Entropy(#[from] EntropyFailure),
+    /// The access token cannot be signed.
+    #[error(transparent)]
+    CannotIssue(#[from] jwt::CannotIssue),
+}
+
+/// How often a new random id is tried when one exists already. Once would do: a collision of 128 random bits means
+/// that the generator is broken.
+const ATTEMPTS: usize = 3;
+
+impl SessionManager {
+    /// Opens a session for the subject of `evidence`, always under a new id (R011).
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(&self, evidence: Evidence, open: Open, origin: &Origin) -> Result<Opened, OpenError> {
+        if !self.authority.recognises(&evidence) {
+            return Err(OpenError::ForeignEvidence);
+        }
+        let rules = self.rules();
+        let policy = rules.kinds.policy(&open.kind).ok_or(OpenError::UnknownKind)?;
+        let subject = evidence.subject().clone();
+        // Asked of the directory itself: a cached answer might be older than the evidence.
+        let standing = self.subjects.standing(&subject).await?;
+        admit(policy, &standing, &evidence)?;
+        let now = self.clock.now();
+        let permissions = grant(policy, &standing, &evidence, open.permissions.as_ref());
+        let draft = Draft {
+            policy,
+            idle: policy.idle(open.remember, rules.session_timeout),
+            now,
+            slot: self.routing.slot_of(&subject),
+            subject,
+            authentication: evidence.authentication(),
+            epoch: evidence.epoch(),
+            permissions,
+            lineage: None,
+            open: &open,
+        };
+        let limit = Some(InsertLimit { most: policy.concurrency.most, at_limit: policy.concurrency.at_limit });
+        self.insert(&draft, limit, open.replaces, origin).await
+    }
+
+    /// Inserts a record made from `draft`, and tells what happened.
+    pub(super) async fn insert(
+        &self,
+        draft: &Draft<'_>,
+        limit: Option<InsertLimit>,
+        replaces: Option<SessionId>,
+        origin: &Origin,
+    ) -> Result<Opened, OpenError> {
+        for _ in 0..ATTEMPTS {
+            let (record, issued) = self.mint(draft)?;
+            match self.store.insert(&record, limit, replaces.as_ref(), draft.now).await? {
+                Insert::Done { replaced, evicted } => {
+                    for (gone, cause) in replaced
+                        .iter()
+                        .map(|gone| (gone, Cause::Replaced))
+                        .chain(evicted.iter().map(|gone| (gone, Cause::Evicted)))
+                    {
+                        self.forget(gone);
+                        self.publish_gone(What::Revoked(cause), gone, origin);
+                    }
+                    self.publish(What::Created, Some(&record), origin);
+                    return Ok(Opened { record: Arc::new(record), issued, evicted });
+                }
+                Insert::Refused => {
+                    // The replaced session ended all the same, and its token is not at hand here.
+                    if replaces.is_some() {
+                        self.warm.forget_all();
+                    }
+                    self.publish(What::LimitRefused, Some(&record), origin);
+                    return Err(OpenError::LimitReached);
+                }
+                Insert::Exists => {}
+            }
+        }
+        Err(OpenError::Entropy(EntropyFailure))
+    }
+
+    fn mint(&self, draft: &Draft<'_>) -> Result<(Record, Issued), OpenError> {
+        let Draft { policy, idle, now, slot, subject, authentication, epoch, permissions, lineage, open } = draft;
+        let id = SessionId::new(policy.id_prefix, self.random()?, *slot, &self.routing);
+        let token = SessionToken::new(self.random()?, *slot, &self.routing);
+        let refresh =
+            if open.refreshable { Some(RefreshToken::new(self.random()?, *slot, &self.routing)) } else { None };
+        let format = if open.refreshable { policy.token_format } else { TokenFormat::Opaque };
+        let allowed = token_lifetime(policy, format, open.remember);
+        let lifetime = open.duration.map_or(allowed, |asked| asked.min(allowed));
+        let (created_at, absolute_expires_at, family) = match lineage {
+            Some(lineage) => (lineage.created_at, lineage.absolute_expires_at, lineage.family),
+            None => (*now, now.plus(policy.absolute(open.remember)), FamilyId(self.random()?)),
+        };
+        let record = Record {
+            id,
+            slot: *slot,
+            family,
+            token: token.hash(),
+            kind: open.kind.clone(),
+            subject: Some(subject.clone()),
+            actor: None,
+            permissions: permissions.clone(),
+            authentication: Some(*authentication),
+            epoch: *epoch,
+            remembered: open.remember,
+            licence: None,
+            created_at,
+            last_seen_at: *now,
+            idle_expires_at: idle.map(|limit| now.plus(limit)),
+            token_expires_at: now.plus(lifetime).min(absolute_expires_at),
+            absolute_expires_at,
+            expired_at: None,
+            client: open.client.clone(),
+            context: Entries::new(),
+            data: open.data.clone(),
+            refresh: refresh.as_ref().map(|refresh| Refresh { current: refresh.hash(), generation: 0, last: None }),
+            confirmation: None,
+            revision: Revision::default(),
+        };
+        let access = self.access(&record, format, &token, &record.permissions, *now)?;
+        Ok((record, Issued { access, refresh: refresh.as_ref().map(RefreshToken::reveal) }))
+    }
+
+    /// The access token that a record's client gets: the opaque one, or a JWT about it.
+    pub(super) fn access(
+        &self,
+        record: &Record,
+        format: TokenFormat,
+        token: &SessionToken,
+        permissions: &Permissions,
+        now: Timestamp,
+    ) -> Result<AccessToken, OpenError> {
+        match format {
+            TokenFormat::Opaque => Ok(token.reveal()),
+            TokenFormat::Jwt { .. } => {
+                let claims = self.claims(record, permissions, now)?;
+                Ok(Zeroizing::new(jwt::issue(&self.signing_keys(), &claims)?))
+            }
+        }
+    }
+
+    fn claims(&self, record: &Record, permissions: &Permissions, now: Timestamp) -> Result<Claims, OpenError> {
+        let authentication = record.authentication;
+        Ok(Claims {
+            iss: self.audience.issuer.to_string(),
+            exp: record.token_expires_at.as_seconds(),
+            aud: self.audience.audience.to_string(),
+            sub: record.subject.as_ref().map_or_else(String::new, ToString::to_string),
+            client_id: record.kind.to_string(),
+            iat: now.as_seconds(),
+            jti: URL_SAFE_NO_PAD.encode(self.random::<16>()?),
+            sid: record.id.to_string(),
+            auth_time: authentication.map_or(0, |authentication| authentication.at.as_seconds()),
+            amr: authentication
+                .iter()
+                .flat_map(|authentication| authentication.methods.iter())
+                .map(|method| method.as_str().to_owned())
+                .collect(),
+            acr: authentication.map_or(0, |authentication| authentication.level.number()).to_string(),
+            scope: permissions.iter().collect::<Vec<_>>().join(" "),
+            act: record.actor.as_ref().map(|actor| jwt::Actor { sub: actor.to_string() }),
+        })
+    }
+}
+
+/// A record about to be made.
+pub(super) struct Draft<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) idle: Option<Duration>,
+    pub(super) now: Timestamp,
+    pub(super) slot: Slot,
+    pub(super) subject: Subject,
+    pub(super) authentication: Authentication,
+    pub(super) epoch: u64,
+    pub(super) permissions: Permissions,
+    /// The record whose lineage and absolute limit it keeps.
+    pub(super) lineage: Option<&'a Record>,
+    pub(super) open: &'a Open,
+}
+
+/// Whether a subject that stands so may have a session of this kind from this evidence.
+pub(super) fn admit(policy: &Policy, standing: &Standing, evidence: &Evidence) -> Result<(), OpenError> {
+    if !standing.active || evidence.epoch() < standing.epoch {
+        return Err(OpenError::Refused);
+    }
+    if evidence.authentication().level < policy.level {
+        return Err(OpenError::TooWeak);
+    }
+    if policy.requires_licence && !standing.licensed {
+        return Err(OpenError::Unlicensed);
+    }
+    Ok(())
+}
+
+/// What a session may have of what it asks for.
+fn grant(policy: &Policy, standing: &Standing, evidence: &Evidence, asked: Option<&Permissions>) -> Permissions {
+    use wayleave_core::permission::Ceiling;
+    // Whatever is listed by name first is what can be granted; the others cut it down.
+    let ceilings = [&standing.ceiling, evidence.ceiling(), &policy.ceiling];
+    let named = asked.cloned().or_else(|| {
+        ceilings.iter().find_map(|ceiling| match ceiling {
+            Ceiling::Only(names) => Some(names.clone()),
+            Ceiling::Any => None,
+        })
+    });
+    ceilings.into_iter().fold(named.unwrap_or_else(Permissions::none), |granted, ceiling| granted.under(ceiling))
+}
