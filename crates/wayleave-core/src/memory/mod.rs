@@ -1,1 +1,5 @@
 //! Stores in process memory.
+
+mod directory;
+
+pub use directory::{DirectoryLimits, MemoryDirectory};
