@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::authentication::Authentication;
 use crate::permission::{Ceiling, Permissions};
 use crate::policy::{FingerprintMode, Policy, SessionTimeout};
 use crate::record::{Activity, Fingerprint, Limit, Record};
@@ -107,13 +108,15 @@ pub fn decide(
     Decision::Valid { permissions, drifted }
 }
 
-/// Whether the session's sign-in is recent enough for a sensitive action (R025).
+/// Whether the session's sign-in is recent enough for a sensitive action (R025): less than `most` ago. A sign-in in the
+/// future, which a clock that was set back makes, counts by the same distance.
 ///
 /// # Errors
 /// [`StepUp`] when it is not: the caller must ask for a fresh proof.
 pub fn fresh(record: &Record, most: Duration, now: Timestamp) -> Result<(), StepUp> {
     match record.authentication {
-        Some(authentication) if now < authentication.at.plus(most) => Ok(()),
+        // In both directions: a clock set back must not make an old sign-in recent.
+        Some(Authentication { at, .. }) if now.since(at) < most && at.since(now) < most => Ok(()),
         Some(_) | None => Err(StepUp { max_age: most }),
     }
 }

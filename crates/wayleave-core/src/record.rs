@@ -201,7 +201,7 @@ impl Record {
             absolute_expires_at: _,
             refresh: _,
             revision: _,
-            last_seen_at: _,
+            last_seen_at,
             actor,
             permissions,
             authentication,
@@ -223,8 +223,9 @@ impl Record {
             epoch: *epoch,
             remembered: *remembered,
             licence: licence.clone(),
-            last_seen_at: self.last_seen_at.max(changed.last_seen_at),
-            idle_expires_at: *idle_expires_at,
+            last_seen_at: self.last_seen_at.max(*last_seen_at),
+            // A touch that came in between is newer than what `changed` knew; the two fields stay a pair.
+            idle_expires_at: if self.last_seen_at > *last_seen_at { self.idle_expires_at } else { *idle_expires_at },
             token_expires_at: (*token_expires_at).min(self.absolute_expires_at),
             expired_at: self.expired_at.or(*expired_at),
             client: client.clone(),
@@ -238,4 +239,4 @@ impl Record {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

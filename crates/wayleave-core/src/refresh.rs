@@ -40,22 +40,21 @@ pub fn judge(
     let Some(refresh) = &record.refresh else {
         return Verdict::Reuse;
     };
-    if presented != refresh.current {
-        let repeat = refresh
-            .last
-            .as_ref()
-            .is_some_and(|last| last.predecessor == presented && last.client == client && now < last.at.plus(window));
-        // Reuse is judged before expiry: a stolen token stays a theft after the session's end.
-        return if repeat && record.passed(now, None, record.activity()).is_none() {
-            Verdict::Repeat
-        } else {
-            Verdict::Reuse
-        };
+    let over = match record.passed(now, None, record.activity()) {
+        Some(Limit::Token) | None => None,
+        Some(limit @ (Limit::Idle | Limit::Absolute)) => Some(limit),
+    };
+    if presented == refresh.current {
+        return over.map_or(Verdict::Rotate, Verdict::Expired);
     }
-    match record.passed(now, None, record.activity()) {
-        Some(Limit::Token) | None => Verdict::Rotate,
-        Some(limit @ (Limit::Idle | Limit::Absolute)) => Verdict::Expired(limit),
-    }
+    let repeat = refresh.last.as_ref().is_some_and(|last| {
+        // Measured in both directions: a clock set back must not hold the window open, and one node may run a little
+        // behind the one that rotated.
+        let open = now.since(last.at) < window && last.at.since(now) < window;
+        last.predecessor == presented && last.client == client && open
+    });
+    // Reuse is judged before expiry: a stolen token stays a theft after the session's end.
+    if repeat && over.is_none() { Verdict::Repeat } else { Verdict::Reuse }
 }
 
 /// The pair that a rotation answered: the texts of both tokens.
@@ -69,7 +68,8 @@ pub struct Pair {
 /// Seals `pair` so that only the holder of `predecessor` can open it.
 #[must_use]
 pub fn seal_pair(predecessor: &RefreshToken, pair: &Pair, salt: [u8; seal::SALT]) -> Box<[u8]> {
-    let plain = Zeroizing::new(format!("{}\n{}", *pair.access, *pair.refresh));
+    // In one allocation: a buffer that grows leaves unwiped copies behind.
+    let plain = Zeroizing::new([pair.access.as_str(), pair.refresh.as_str()].join("\n"));
     seal::seal_under(predecessor.secret(), PURPOSE, plain.as_bytes(), salt)
 }
 
