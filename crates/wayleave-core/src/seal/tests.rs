@@ -152,6 +152,9 @@ fn no_other_length_opens() {
         assert_eq!(ring.open(PLACE, &envelope[..length]), Err(CannotOpen), "first {length}");
         assert_eq!(ring.open(PLACE, &envelope[envelope.len() - length..]), Err(CannotOpen), "last {length}");
     }
+    for length in 0..OVERHEAD {
+        assert_eq!(key_id(&envelope[..length]), Err(CannotOpen), "{length} bytes name no key");
+    }
     for more in [&[0][..], &[1; 16], &envelope] {
         assert_eq!(ring.open(PLACE, &[&envelope, more].concat()), Err(CannotOpen));
     }
