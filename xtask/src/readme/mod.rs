@@ -3,15 +3,15 @@
 //! A tour is made of fenced blocks marked `console`. A line that starts with `$ ` is a command, which runs in one bash
 //! session together with all the others, in an empty folder, with the freshly built `wayleave` first in `PATH`; the
 //! lines below it are its output. A command that ends in ` &` runs beside the rest until the end of the tour; the tour
-//! goes on when `/healthz` at the address in its block answers 200. `cargo xtask serve` means `wayleave serve`.
+//! goes on when `/healthz` at the address in its block answers 200. Where that port is taken, the whole tour moves to a
+//! free one. `cargo xtask serve` means `wayleave serve`.
 //!
 //! In the output, `...` alone on a line stands for any lines and inside a line for any text; tokens, ids, times,
 //! random text and durations are equal whatever their value (`masks`). A command must succeed unless its block says
 //! `may-fail`; a block that says `no-run` is not run.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::cargo::{self, Profile};
 use crate::problem::Problem;
 use crate::workspace;
 
+mod address;
 mod blocks;
 mod compare;
 mod masks;
@@ -64,9 +65,13 @@ struct Summary {
 
 fn walk(markdown: &str, programs: &Path) -> Result<Summary, Problem> {
     let malformed = |line, what| Problem::Malformed { path: FILE.into(), line, what };
-    let blocks = blocks::blocks(markdown).map_err(|wrong| malformed(wrong.line, wrong.what))?;
+    let mut blocks = blocks::blocks(markdown).map_err(|wrong| malformed(wrong.line, wrong.what))?;
     let mut summary = Summary { commands: 0, mismatches: Vec::new() };
     let mut shell = Shell::start(programs)?;
+    if let Some(free) = address::avoid_taken(&mut blocks) {
+        println!("note: the tour's port is taken on this machine; it runs on {free}");
+        shell.run(1, &format!("export WAYLEAVE_SERVER_LISTEN={free}"))?;
+    }
     for block in &blocks {
         for command in &block.commands {
             summary.commands += 1;
@@ -93,8 +98,8 @@ fn one(shell: &mut Shell, block: &Block, command: &TourCommand) -> Result<Option
             })
         }
         Mode::Background => {
-            let address = address(block);
-            if address.is_some_and(|address| TcpStream::connect_timeout(&address, MOMENT).is_ok()) {
+            let address = address::address(block);
+            if address.is_some_and(address::in_use) {
                 let what = "something else listens on the address of this block already";
                 return Err(Problem::NoAnswer { line: command.line, what });
             }
@@ -115,7 +120,7 @@ fn attend(
     expected.push("...".into());
     let mut verdict = "does not answer";
     for _ in 0..LOOKS {
-        let answers = address.is_none_or(healthy);
+        let answers = address.is_none_or(address::healthy);
         if answers && compare::difference(&expected, &shell.printed(job)?).is_none() {
             return Ok(None);
         }
@@ -147,30 +152,6 @@ fn report(command: &TourCommand, verdict: &str, difference: &[String]) -> String
         let _ = write!(report, "\n--- {FILE}:{line}\n+++ this run\n{}", difference.join("\n"));
     }
     report
-}
-
-/// The first local address that a block names.
-fn address(block: &Block) -> Option<SocketAddr> {
-    let lines = block.commands.iter().flat_map(|command| std::iter::once(&command.text).chain(&command.expected));
-    lines.flat_map(|line| ["127.0.0.1:", "localhost:"].map(|host| line.split_once(host))).flatten().find_map(
-        |(_, rest)| {
-            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?)))
-        },
-    )
-}
-
-/// Whether `GET /healthz` answers 200.
-fn healthy(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&address, MOMENT)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut start = [0; 12];
-        stream.read_exact(&mut start)?;
-        Ok(start.to_vec())
-    };
-    ask().is_ok_and(|start| start.ends_with(b" 200"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tests of the tour: what runs, what counts as the same, and that a wrong line is noticed.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
 use super::blocks::{MalformedBlock, blocks};
 use super::masks::mask;
@@ -71,8 +72,8 @@ fn text_without_a_tour_is_an_error() {
 #[test]
 #[ignore = "serves the test of background commands, which runs it as a program"]
 fn answering_server() {
-    let Some(port) = std::env::var_os("TOUR_TEST_PORT") else { return };
-    let listener = TcpListener::bind(format!("127.0.0.1:{}", port.to_string_lossy())).unwrap();
+    let Some(address) = std::env::var_os("TOUR_TEST_LISTEN") else { return };
+    let listener = TcpListener::bind(&*address.to_string_lossy()).unwrap();
     println!("\nlistening on {}", listener.local_addr().unwrap());
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();
@@ -87,32 +88,35 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-#[test]
-fn a_background_command_is_waited_for_and_ended() {
-    let port = free_port();
+fn serving_tour(port: u16) -> Summary {
     let program = std::env::current_exe().unwrap();
-    let serve = format!(
-        "TOUR_TEST_PORT={port} {} --exact readme::tests::answering_server --ignored --nocapture",
-        program.display()
-    );
-    let summary = tour_of(&format!(
-        "```console\n$ {serve} &\n...\nlistening on 127.0.0.1:{port}\n$ curl -s http://127.0.0.1:{port}/\nup\n```"
-    ));
-    assert_eq!(summary.mismatches, [""; 0]);
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the server outlived the tour");
-
-    let wrong =
-        tour_of(&format!("```console\n$ TOUR_TEST_PORT= sh -c 'echo no; exit 1' &\nup on 127.0.0.1:{port}\n```"));
-    assert_eq!(wrong.mismatches.len(), 1);
-    assert!(wrong.mismatches.concat().contains("ended\n---"), "{wrong:?}");
+    let program = program.display();
+    tour_of(&format!(
+        "```console\n\
+         $ TOUR_TEST_LISTEN=127.0.0.1:{port} {program} --exact readme::tests::answering_server --ignored --nocapture &\n\
+         ...\nlistening on 127.0.0.1:{port}\n$ curl -s http://localhost:{port}/\nup\n```"
+    ))
 }
 
 #[test]
-fn an_address_in_use_is_an_error() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let markdown = format!("```console\n$ sleep 60 &\n$ curl http://{}/\n```", listener.local_addr().unwrap());
-    let here = std::env::current_exe().unwrap();
-    assert!(matches!(walk(&markdown, here.parent().unwrap()), Err(Problem::NoAnswer { line: 2, .. })));
+fn a_background_command_is_waited_for_and_ended() {
+    let port = free_port();
+    assert_eq!(serving_tour(port).mismatches, [""; 0]);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the server outlived the tour");
+}
+
+#[test]
+fn a_tour_moves_away_from_a_taken_port() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(serving_tour(holder.local_addr().unwrap().port()).mismatches, [""; 0]);
+}
+
+#[test]
+fn a_background_command_that_ends_is_a_mismatch() {
+    let port = free_port();
+    let wrong = tour_of(&format!("```console\n$ sh -c 'echo no; exit 1' &\nup on 127.0.0.1:{port}\n```"));
+    assert_eq!(wrong.mismatches.len(), 1);
+    assert!(wrong.mismatches.concat().contains("ended\n---"), "{wrong:?}");
 }
 
 #[test]

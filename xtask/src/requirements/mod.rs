@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use crate::problem::Problem;
 use crate::workspace;
@@ -22,16 +23,25 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Problem> {
         _ => return Err(Problem::Usage),
     };
     let coverage = Coverage::of_checkout()?;
-    print!("{}", coverage.table());
-    print!("{}", coverage.summary());
+    show(&(coverage.table() + &coverage.summary()))?;
     if checking { coverage.verdict() } else { Ok(()) }
 }
 
 /// Prints the counts alone and fails as `--check` does.
 pub(crate) fn check() -> Result<(), Problem> {
     let coverage = Coverage::of_checkout()?;
-    print!("{}", coverage.summary());
+    show(&coverage.summary())?;
     coverage.verdict()
+}
+
+/// Prints a long text; whoever reads it may stop in the middle.
+fn show(text: &str) -> Result<(), Problem> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Problem::Program { name: "standard output", source: error })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The catalogue, and who names what.
