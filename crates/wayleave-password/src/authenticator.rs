@@ -1,0 +1,427 @@
+//! The whole check of a password: who may try, whether it is right, and what an outsider hears of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wayleave_core::authentication::{Evidence, ForeignSubject, Method, Prover};
+use wayleave_core::lockout::{Reservation, Rule};
+use wayleave_core::ports::{
+    Account, AccountId, Accounts, Clock, CounterKey, Counters, Credential, Credentials, EmailAddress, Entropy,
+    EntropyFailure, KnownDevices, StoreError,
+};
+use wayleave_core::subject::{Namespace, Subject};
+use wayleave_core::time::Timestamp;
+
+use crate::buckets::{Bucket, BucketKey};
+use crate::hasher::{Busy, Check, HashError, HashFailure, Hasher, Place};
+use crate::password::Password;
+use crate::requirements::{Requirements, Weak};
+use crate::stored::{StoredHash, UnreadableHash};
+
+/// What the authenticator reaches the world through.
+pub struct Ports {
+    /// Accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// Their password hashes, as PHC strings.
+    pub credentials: Arc<dyn Credentials>,
+    /// Browsers that accounts know.
+    pub devices: Arc<dyn KnownDevices>,
+    /// Failed attempts.
+    pub counters: Arc<dyn Counters>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Entropy.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// How strict the authenticator is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How many failed attempts there may be, for each address, known device and account.
+    pub rule: Rule,
+    /// What new passwords must be.
+    pub requirements: Requirements,
+}
+
+impl Default for Options {
+    /// 5 attempts in 15 minutes and then none for 30, and [`Requirements::default`].
+    fn default() -> Self {
+        Self { rule: Rule::DEFAULT, requirements: Requirements::default() }
+    }
+}
+
+/// A sign-in as it was submitted.
+pub struct SignIn<'a> {
+    /// What was typed where an e-mail address is asked for. Anything else counts and costs as an unknown address.
+    pub email: &'a str,
+    /// What was typed as the password.
+    pub password: Password,
+    /// The SHA-256 of the secret in the known-device cookie, if there was one.
+    pub known_device: Option<[u8; 32]>,
+}
+
+/// What became of a sign-in or a step-up.
+#[derive(Debug)]
+#[must_use]
+pub enum Outcome {
+    /// The password is right.
+    Verified(Box<Verified>),
+    /// It is not, or there is nobody to sign in: outsiders must not learn which (R098).
+    Refused(Refused),
+    /// There were too many attempts. Nothing was checked, whatever the password.
+    Locked {
+        /// When the next attempt is allowed.
+        until: Timestamp,
+    },
+    /// There is too much hashing right now. Nothing was checked or counted.
+    Busy(Busy),
+}
+
+/// A right password.
+#[derive(Debug)]
+pub struct Verified {
+    /// Whose, as it stood when the attempt began.
+    pub account: Account,
+    /// The proof, which opens one session.
+    pub evidence: Evidence,
+    /// Whether the person must now choose a new password.
+    pub must_change_password: bool,
+    /// Whether the account knows the browser that it came from.
+    pub known_device: bool,
+    /// Whether the password was hashed again with the current parameters (R094).
+    pub rehashed: bool,
+}
+
+/// A refusal. The parts are for the audit log; the answer to the outside is one and the same for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    reason: RefusedReason,
+    account: Option<AccountId>,
+    locks: bool,
+}
+
+impl Refused {
+    /// Why. For the audit log alone.
+    #[must_use]
+    pub const fn reason(&self) -> RefusedReason {
+        self.reason
+    }
+
+    /// The account that it was about, if there is one. For the audit log alone.
+    #[must_use]
+    pub const fn account(&self) -> Option<&AccountId> {
+        self.account.as_ref()
+    }
+
+    /// Whether the next attempt will find the lock closed. The same for addresses with and without an account.
+    #[must_use]
+    pub const fn locks(&self) -> bool {
+        self.locks
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the e-mail address or the password is wrong")
+    }
+}
+
+/// Why a sign-in was refused. For the audit log alone.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RefusedReason {
+    /// What was submitted is no e-mail address.
+    Malformed,
+    /// No account has it.
+    UnknownAccount,
+    /// The account has no password.
+    NoPassword,
+    /// The account's hash cannot be used: somebody changed the store.
+    UnreadableHash(UnreadableHash),
+    /// The password is another.
+    WrongPassword,
+    /// The password is right and the account is disabled.
+    Disabled,
+}
+
+impl RefusedReason {
+    /// The code that the audit log uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed_email",
+            Self::UnknownAccount => "unknown_account",
+            Self::NoPassword => "no_password",
+            Self::UnreadableHash(_) => "unreadable_hash",
+            Self::WrongPassword => "wrong_password",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// Checks and sets passwords.
+pub struct PasswordAuthenticator {
+    ports: Ports,
+    hasher: Arc<Hasher>,
+    prover: Prover,
+    buckets: BucketKey,
+    options: Options,
+    nobody: Nobody,
+}
+
+/// Stands in for what is not there, so that the same is looked up and the same is computed.
+struct Nobody {
+    id: AccountId,
+    email: EmailAddress,
+    hash: StoredHash,
+}
+
+/// Somebody who says who they are.
+struct Claim {
+    account: Option<Account>,
+    absent: RefusedReason,
+    counter: CounterKey,
+    known_device: bool,
+}
+
+impl PasswordAuthenticator {
+    /// Puts the parts together. `prover` must speak for `user:` subjects.
+    ///
+    /// # Errors
+    /// [`Error::Entropy`], or [`Error::ForeignProver`].
+    pub fn new(
+        ports: Ports,
+        hasher: Arc<Hasher>,
+        prover: Prover,
+        buckets: BucketKey,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let nobody = Nobody::new(ports.entropy.as_ref(), &hasher)?;
+        let subject = Subject::new(Namespace::User, nobody.id.as_str());
+        let speaks = subject.is_ok_and(|subject| prover.testify(subject, 0, Timestamp::MIN).is_ok());
+        if !speaks {
+            return Err(Error::ForeignProver(ForeignSubject));
+        }
+        Ok(Self { ports, hasher, prover, buckets, options, nobody })
+    }
+
+    /// Checks a sign-in.
+    ///
+    /// An attempt is counted before anything is checked, and forgotten after a success: for the address as submitted,
+    /// or, from a browser that the account knows, for that browser alone, so that neither strangers' failures keep
+    /// the owner out nor the owner's success lets strangers go on (R100-R102).
+    ///
+    /// # Errors
+    /// [`Error`] when nothing can be said; the attempt may have been counted.
+    pub async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<Outcome, Error> {
+        let SignIn { email, password, known_device } = sign_in;
+        let place = match self.hasher.admit() {
+            Ok(place) => place,
+            Err(busy) => return Ok(Outcome::Busy(busy)),
+        };
+        let now = self.ports.clock.now();
+        let address = email.parse::<EmailAddress>().ok();
+        let found = self.ports.accounts.by_email(address.as_ref().unwrap_or(&self.nobody.email)).await?;
+        let account = found.filter(|_| address.is_some());
+        let id = account.as_ref().map_or(&self.nobody.id, |account| &account.id);
+        let known_device = match known_device {
+            Some(device) if self.ports.devices.knows(id, device, now).await? => Some(device),
+            Some(_) | None => None,
+        };
+        let counter = match (&known_device, &address) {
+            (Some(device), _) => self.buckets.counter(&Bucket::Device(id, device)),
+            (None, Some(address)) => self.buckets.counter(&Bucket::Address(address)),
+            (None, None) => self.buckets.counter(&Bucket::Malformed(email)),
+        };
+        let absent = if address.is_some() { RefusedReason::UnknownAccount } else { RefusedReason::Malformed };
+        let claim = Claim { account, absent, counter, known_device: known_device.is_some() };
+        self.prove(claim, password, place, now).await
+    }
+
+    /// Checks the password of somebody who is signed in already (R025). Counted for the account, apart from sign-ins.
+    ///
+    /// # Errors
+    /// As [`Self::sign_in`].
+    pub async fn verify_for_step_up(&self, account: &AccountId, password: Password) -> Result<Outcome, Error> {
+        let place = match self.hasher.admit() {
+            Ok(place) => place,
+            Err(busy) => return Ok(Outcome::Busy(busy)),
+        };
+        let now = self.ports.clock.now();
+        let counter = self.buckets.counter(&Bucket::StepUp(account));
+        let account = self.ports.accounts.by_id(account).await?;
+        let claim = Claim { account, absent: RefusedReason::UnknownAccount, counter, known_device: false };
+        self.prove(claim, password, place, now).await
+    }
+
+    /// Hashes `new` for `account`, if it is good enough, and changes nothing yet: for accounts that are about to be
+    /// made.
+    ///
+    /// # Errors
+    /// [`SetPasswordError`].
+    pub async fn prepare(&self, account: &Account, new: Password) -> Result<Credential, SetPasswordError> {
+        let place = self.hasher.admit()?;
+        let (requirements, about) = (self.options.requirements.clone(), account.clone());
+        let refuse = move |password: &Password| requirements.check(password, &about);
+        let hash = self.hasher.hash(place, new, refuse).await.map_err(Error::from)??;
+        let secret = hash.encode().map_err(Error::from)?;
+        Ok(Credential { secret: secret.into_bytes().into(), changed_at: self.ports.clock.now() })
+    }
+
+    /// Gives `account` a new password, if it is good enough, and makes it forget every known browser. Whoever calls
+    /// this also ends the account's other sessions (R097).
+    ///
+    /// # Errors
+    /// [`SetPasswordError`]. The password is the old one then, unless the store failed in the last step.
+    pub async fn set_password(&self, account: &Account, new: Password) -> Result<(), SetPasswordError> {
+        let credential = self.prepare(account, new).await?;
+        // In this order, because devices that are forgotten for nothing do no harm.
+        self.ports.devices.forget_all(&account.id).await.map_err(Error::from)?;
+        self.ports.credentials.set(&account.id, Method::Password, &credential).await.map_err(Error::from)?;
+        Ok(())
+    }
+
+    /// Opens the lock of strangers' attempts at an address, and the one of the account's step-ups.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn unlock(&self, account: &Account) -> Result<(), Error> {
+        for bucket in [Bucket::Address(&account.email), Bucket::StepUp(&account.id)] {
+            self.ports.counters.clear(self.buckets.counter(&bucket)).await?;
+        }
+        Ok(())
+    }
+
+    /// How busy hashing is.
+    #[must_use]
+    pub fn load(&self) -> crate::hasher::Load {
+        self.hasher.load()
+    }
+
+    async fn prove(&self, claim: Claim, password: Password, place: Place, now: Timestamp) -> Result<Outcome, Error> {
+        let Claim { account, absent, counter, known_device } = claim;
+        let locks = match self.ports.counters.reserve(counter, self.options.rule, now).await? {
+            Reservation::Granted { remaining: _, locks } => locks,
+            Reservation::Locked { until } => return Ok(Outcome::Locked { until }),
+        };
+        let id = account.as_ref().map_or(&self.nobody.id, |account| &account.id);
+        let credential = self.ports.credentials.find(id, Method::Password).await?;
+        let stored = match (&account, &credential) {
+            (None, _) => Err(absent),
+            (Some(_), None) => Err(RefusedReason::NoPassword),
+            (Some(_), Some(credential)) => {
+                StoredHash::decode(&credential.secret).map_err(RefusedReason::UnreadableHash)
+            }
+        };
+        let honoured = stored.is_ok() && account.as_ref().is_some_and(|account| !account.disabled);
+        let (hash, refusal) = match stored {
+            Ok(hash) => (hash, None),
+            Err(reason) => (self.nobody.hash.clone(), Some(reason)),
+        };
+        let check = Check { password, stored: hash, honoured, fresh_salt: self.hasher.salt().ok() };
+        let checked = self.hasher.check(place, check).await?;
+
+        let verdict = match (&account, refusal) {
+            (_, Some(reason)) => Err(reason),
+            (None, None) => Err(absent),
+            (Some(_), None) if !checked.matches => Err(RefusedReason::WrongPassword),
+            (Some(account), None) if account.disabled => Err(RefusedReason::Disabled),
+            (Some(account), None) => Ok(account.clone()),
+        };
+        let account = match verdict {
+            Ok(account) => account,
+            Err(reason) => {
+                let account = account.map(|account| account.id);
+                return Ok(Outcome::Refused(Refused { reason, account, locks }));
+            }
+        };
+        self.ports.counters.clear(counter).await?;
+        let rehashed = match (checked.replacement, &credential) {
+            (Some(replacement), Some(outdated)) => self.replace(&account, outdated, &replacement).await,
+            (Some(_) | None, _) => false,
+        };
+        let evidence = account
+            .subject()
+            .ok_or(ForeignSubject)
+            .and_then(|subject| self.prover.testify(subject, account.epoch, now))
+            .map_err(Error::ForeignProver)?;
+        let must_change_password = account.must_change_password;
+        Ok(Outcome::Verified(Box::new(Verified { account, evidence, must_change_password, known_device, rehashed })))
+    }
+
+    /// Puts `replacement` where `outdated` is; whether it did. A failure costs the account nothing.
+    async fn replace(&self, account: &Account, outdated: &Credential, replacement: &StoredHash) -> bool {
+        let credentials = &self.ports.credentials;
+        let Ok(secret) = replacement.encode() else {
+            return false;
+        };
+        let replacement = Credential { secret: secret.into_bytes().into(), changed_at: outdated.changed_at };
+        let replaced = async {
+            // Hashing took its time; a password that was set meanwhile stays.
+            if credentials.find(&account.id, Method::Password).await?.as_ref() != Some(outdated) {
+                return Ok(false);
+            }
+            credentials.set(&account.id, Method::Password, &replacement).await.map(|()| true)
+        };
+        replaced.await.unwrap_or_else(|error: StoreError| {
+            tracing::warn!(%error, account = %account.id, "an outdated password hash could not be replaced");
+            false
+        })
+    }
+}
+
+impl Nobody {
+    fn new(entropy: &dyn Entropy, hasher: &Hasher) -> Result<Self, EntropyFailure> {
+        let id = AccountId::new(draw(entropy)?);
+        // Always an address: the id is visible ASCII.
+        let email = format!("{id}@invalid").parse().map_err(|_| EntropyFailure)?;
+        Ok(Self { id, email, hash: StoredHash::decoy(hasher.parameters(), draw(entropy)?, draw(entropy)?) })
+    }
+}
+
+fn draw<const N: usize>(entropy: &dyn Entropy) -> Result<[u8; N], EntropyFailure> {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes).map(|()| bytes)
+}
+
+/// Nothing can be said about a password.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no entropy.
+    #[error(transparent)]
+    Entropy(#[from] EntropyFailure),
+    /// Argon2 or its thread failed.
+    #[error(transparent)]
+    Hash(#[from] HashFailure),
+    /// The prover speaks for another namespace than accounts are in.
+    #[error(transparent)]
+    ForeignProver(ForeignSubject),
+}
+
+impl From<HashError> for Error {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Entropy(failure) => Self::Entropy(failure),
+            HashError::Hash(failure) => Self::Hash(failure),
+        }
+    }
+}
+
+/// Why a password was not set.
+#[derive(Debug, thiserror::Error)]
+pub enum SetPasswordError {
+    /// It is not good enough.
+    #[error(transparent)]
+    Weak(#[from] Weak),
+    /// There is too much hashing right now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// Something failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+#[cfg(test)]
+mod tests;

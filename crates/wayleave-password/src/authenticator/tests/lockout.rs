@@ -1,0 +1,147 @@
+//! Lockout: how many guesses there are, who is kept out, and who is not.
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+/// R100, R099: five failures, then the lock whatever the password, without any hashing, until it ends by itself. An
+/// address without an account locks exactly alike.
+#[tokio::test]
+async fn the_sixth_attempt_is_locked_whatever_the_password() {
+    for email in [OWNER, DISABLED, BARE, UNKNOWN, "not an address"] {
+        let world = World::new().await;
+        for attempt in 1..=5 {
+            let outcome = world.attempt(email, WRONG).await;
+            assert!(matches!(&outcome, Outcome::Refused(refused) if refused.locks() == (attempt == 5)), "{outcome:?}");
+        }
+        let until = FakeClock::START.plus(Duration::from_secs(30 * 60));
+        let hashes = world.password.load().hashes;
+        for text in [RIGHT, WRONG, ""] {
+            assert!(matches!(world.attempt(email, text).await, Outcome::Locked { until: found } if found == until));
+        }
+        assert_eq!(world.password.load().hashes, hashes);
+        world.clock.set(until.minus(Duration::from_millis(1)));
+        assert_eq!(word(&world.attempt(email, RIGHT).await), "locked");
+        world.clock.set(until);
+        assert_ne!(word(&world.attempt(email, RIGHT).await), "locked");
+    }
+}
+
+/// R100: the last attempt allowed succeeds if it is right, and so opens what it had closed.
+#[tokio::test]
+async fn a_right_password_in_time_opens_the_lock() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        for _ in 0..4 {
+            assert_eq!(word(&world.attempt(OWNER, WRONG).await), "wrong_password");
+        }
+        assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "verified");
+    }
+}
+
+/// A53, R102: of 200 parallel guesses at most 5 are checked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_guesses_do_not_pass_the_limit() {
+    for email in [OWNER, UNKNOWN] {
+        let world = Arc::new(World::new().await);
+        let barrier = Arc::new(tokio::sync::Barrier::new(200));
+        let mut guesses = JoinSet::new();
+        for _ in 0..200 {
+            let (world, barrier) = (Arc::clone(&world), Arc::clone(&barrier));
+            guesses.spawn(async move {
+                barrier.wait().await;
+                matches!(world.attempt(email, WRONG).await, Outcome::Refused(_))
+            });
+        }
+        let checked = guesses.join_all().await.into_iter().filter(|checked| *checked).count();
+        assert_eq!(checked, 5);
+        assert_eq!(world.password.load().hashes, 5);
+    }
+}
+
+/// A53: signing in to one's own account gives no more guesses at another's.
+#[tokio::test]
+async fn a_success_elsewhere_resets_nothing() {
+    let world = World::new().await;
+    for _ in 0..5 {
+        assert_eq!(word(&world.attempt(OWNER, WRONG).await), "wrong_password");
+        assert_eq!(word(&world.attempt(OUTDATED, RIGHT).await), "verified");
+    }
+    assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "locked");
+}
+
+/// A52, R101: a stranger's thousand guesses do not keep the owner out of a known browser, and its success gives the
+/// stranger none.
+#[tokio::test]
+async fn the_owner_signs_in_from_a_known_device() {
+    let world = World::new().await;
+    for _ in 0..1000 {
+        let _ = world.attempt(OWNER, WRONG).await;
+    }
+    assert_eq!(world.password.load().hashes, 5);
+    assert_eq!(word(&world.attempt_from_device(OWNER, RIGHT).await), "verified");
+    assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "locked");
+}
+
+/// R101: a known browser has a limit of its own, which does not touch strangers' attempts.
+#[tokio::test]
+async fn a_known_device_is_limited_too() {
+    let world = World::new().await;
+    for _ in 0..5 {
+        assert_eq!(word(&world.attempt_from_device(OWNER, WRONG).await), "wrong_password");
+    }
+    assert_eq!(word(&world.attempt_from_device(OWNER, RIGHT).await), "locked");
+    assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "verified");
+    assert_eq!(word(&world.attempt_from_device(OWNER, RIGHT).await), "locked");
+}
+
+/// R101: made-up device keys, expired ones, and ones of another account open no counter of their own.
+#[tokio::test]
+async fn foreign_devices_count_as_strangers() {
+    let world = World::new().await;
+    let owner = world.account(OWNER).await.id;
+    let expired = KnownDevice { key: [0xE0; 32], expires_at: FakeClock::START.plus(Duration::from_secs(1)) };
+    world.directory.remember(&owner, &expired, None, 10, world.clock.now()).await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    let attempt = async |email, device| word(&world.try_attempt(email, WRONG, Some(device)).await.unwrap());
+    for number in 0..4 {
+        assert_eq!(attempt(OWNER, [number; 32]).await, "wrong_password");
+    }
+    assert_eq!(attempt(OWNER, expired.key).await, "wrong_password");
+    assert_eq!(attempt(OWNER, [4; 32]).await, "locked");
+    for _ in 0..5 {
+        assert_eq!(attempt(OUTDATED, DEVICE).await, "wrong_password");
+    }
+    assert_eq!(word(&world.attempt(OUTDATED, RIGHT).await), "locked");
+}
+
+/// R102: whoever hangs up before the answer has used up an attempt all the same.
+#[tokio::test]
+async fn hanging_up_saves_no_attempt() {
+    let world = Arc::new(World::new().await);
+    for _ in 0..5 {
+        let mut attempt = Box::pin(world.attempt(OWNER, WRONG));
+        while world.directory.faults().calls_of(DirectoryVerb::CredentialsFind) == 0 {
+            let polled = std::future::poll_fn(|context| std::task::Poll::Ready(attempt.as_mut().poll(context)));
+            assert!(polled.await.is_pending());
+        }
+        world.directory.faults().reset();
+    }
+    assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "locked");
+}
+
+/// R103: an attempt that finds no place is not counted, and is told when to come back.
+#[tokio::test]
+async fn a_busy_hasher_costs_no_attempt() {
+    let world = World::with(WorldOptions { queue: 0, ..WorldOptions::default() }).await;
+    let places = (world.password.hasher.admit().unwrap(), world.password.hasher.admit().unwrap());
+    for _ in 0..20 {
+        let outcome = world.attempt(OWNER, WRONG).await;
+        assert!(matches!(outcome, Outcome::Busy(Busy { retry_after }) if retry_after == Duration::from_secs(2)));
+    }
+    let new = world.password.set_password(&world.account(OWNER).await, password("vier rote Fahrräder")).await;
+    assert!(matches!(new, Err(SetPasswordError::Busy(_))));
+    assert_eq!(world.directory.faults().calls_of(DirectoryVerb::CountersReserve), 0);
+    drop(places);
+    assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "verified");
+}
