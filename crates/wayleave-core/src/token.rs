@@ -61,12 +61,6 @@ macro_rules! token {
             /// The public beginning of the text.
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new token from 32 bytes of entropy, routed to `slot`.
-            #[must_use]
-            pub fn new(random: [u8; 32], slot: Slot, routing: &RoutingKey) -> Self {
-                Self(Raw::new(random, slot, routing))
-            }
-
             /// Reads a presented token.
             ///
             /// # Errors
@@ -87,11 +81,35 @@ macro_rules! token {
             pub fn hash(&self) -> TokenHash {
                 TokenHash(Sha256::digest(self.reveal().as_bytes()).into())
             }
+        }
+    };
+}
+
+macro_rules! routed {
+    ($name:ident) => {
+        impl $name {
+            /// A new token from 32 bytes of entropy, routed to `slot`.
+            #[must_use]
+            pub fn new(random: [u8; 32], slot: Slot, routing: &RoutingKey) -> Self {
+                Self(Raw::new(random, slot, routing))
+            }
 
             /// Hash and slot, for a lookup.
             #[must_use]
             pub fn key(&self, routing: &RoutingKey) -> TokenKey {
                 TokenKey { slot: self.0.slot(routing), hash: self.hash() }
+            }
+        }
+    };
+}
+
+macro_rules! unrouted {
+    ($name:ident) => {
+        impl $name {
+            /// A new token from 34 bytes of entropy. It leads to no slot, so its routing bytes are random too.
+            #[must_use]
+            pub fn new(random: [u8; 34]) -> Self {
+                Self(Raw::split(&random))
             }
         }
     };
@@ -131,6 +149,12 @@ token!(
     "kd_"
 );
 
+routed!(SessionToken);
+routed!(RefreshToken);
+unrouted!(ServiceToken);
+unrouted!(LinkToken);
+unrouted!(DeviceToken);
+
 struct Raw {
     random: [u8; RANDOM],
     routing: [u8; 2],
@@ -163,11 +187,17 @@ impl Raw {
         if length != PAYLOAD || checksum != Self::checksum(prefix, body) {
             return Err(MalformedToken);
         }
+        let mut whole = Zeroizing::new([0; BODY]);
+        whole.copy_from_slice(body);
+        Ok(Self::split(&whole))
+    }
+
+    fn split(body: &[u8; BODY]) -> Self {
         let mut raw = Self { random: [0; RANDOM], routing: [0; 2] };
         let (random, routing) = body.split_at(RANDOM);
         raw.random.copy_from_slice(random);
         raw.routing.copy_from_slice(routing);
-        Ok(raw)
+        raw
     }
 
     fn text(&self, prefix: &str) -> Zeroizing<String> {
