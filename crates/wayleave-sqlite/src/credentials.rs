@@ -1,0 +1,84 @@
+//! Credentials, sealed under the account and the method that they are for.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use wayleave_core::authentication::Method;
+use wayleave_core::ports::{AccountId, Credential, Credentials, StoreError};
+use wayleave_core::seal::Place;
+
+use crate::columns::Columns;
+use crate::error::failed;
+use crate::store::SqliteStore;
+use crate::writer::Write;
+
+pub(crate) const FIND: &str = "SELECT secret, changed_at FROM credentials WHERE account = ?1 AND method = ?2";
+const SET: &str = "INSERT INTO credentials (account, method, secret, changed_at) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (account, method) DO UPDATE SET secret = excluded.secret, changed_at = excluded.changed_at";
+const REMOVE: &str = "DELETE FROM credentials WHERE account = ?1 AND method = ?2";
+
+#[async_trait]
+impl Credentials for SqliteStore {
+    async fn find(&self, account: &AccountId, method: Method) -> Result<Option<Credential>, StoreError> {
+        let query = sqlx::query(FIND).bind(account.as_str()).bind(method.as_str());
+        let Some(row) = self.read_one(query).await? else {
+            return Ok(None);
+        };
+        let row = Columns(&row);
+        let name = name(account, method);
+        let secret = self.sealing.open(place(&name), row.blob("secret")?)?;
+        Ok(Some(Credential { secret: secret.as_slice().into(), changed_at: row.time("changed_at")? }))
+    }
+
+    async fn set(&self, account: &AccountId, method: Method, credential: &Credential) -> Result<(), StoreError> {
+        let Credential { secret, changed_at } = credential;
+        let secret = self.sealing.seal(place(&name(account, method)), secret)?;
+        self.write(Set { account: account.clone(), method, secret, changed_at: changed_at.as_millis() }).await
+    }
+
+    async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
+        self.write(Remove { account: account.clone(), method }).await
+    }
+}
+
+fn name(account: &AccountId, method: Method) -> String {
+    // Account ids are of one length, so no two pairs give one name.
+    format!("{account}{}", method.as_str())
+}
+
+fn place(name: &str) -> Place<'_> {
+    Place { purpose: "credential", name: name.as_bytes() }
+}
+
+struct Set {
+    account: AccountId,
+    method: Method,
+    secret: Box<[u8]>,
+    changed_at: i64,
+}
+
+#[async_trait]
+impl Write for Set {
+    type Output = ();
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let Self { account, method, secret, changed_at } = self;
+        let set = sqlx::query(SET).bind(account.as_str()).bind(method.as_str()).bind(secret.as_ref()).bind(*changed_at);
+        set.execute(connection).await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+struct Remove {
+    account: AccountId,
+    method: Method,
+}
+
+#[async_trait]
+impl Write for Remove {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+        let remove = sqlx::query(REMOVE).bind(self.account.as_str()).bind(self.method.as_str());
+        Ok(remove.execute(connection).await.map_err(failed)?.rows_affected() > 0)
+    }
+}

@@ -1,0 +1,138 @@
+//! `insert`: adds a record, ends the one that it replaces, and keeps to the limit, in one step.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use wayleave_core::id::SessionId;
+use wayleave_core::policy::AtLimit;
+use wayleave_core::ports::{Gone, Insert, InsertLimit, StoreError};
+use wayleave_core::record::Record;
+use wayleave_core::subject::Subject;
+use wayleave_core::time::Timestamp;
+
+use super::gone;
+use crate::error::failed;
+use crate::sealing::Sealing;
+use crate::stored::{INSERT, SealedColumns, bind_identity, bind_state, returning_gone, seal_rotation_client};
+use crate::writer::Write;
+
+const END: &str = returning_gone!("DELETE FROM sessions WHERE id = ?1 AND prefix = ?2");
+pub(crate) const COUNT: &str =
+    "SELECT count(*) FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 AND id <> ?4";
+pub(crate) const EVICT_OLDEST: &str = returning_gone!(
+    "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
+     AND id <> ?4 ORDER BY created_at, id LIMIT ?5)"
+);
+pub(crate) const EVICT_LEAST_RECENTLY_SEEN: &str = returning_gone!(
+    "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
+     AND id <> ?4 ORDER BY last_seen_at, created_at, id LIMIT ?5)"
+);
+
+pub(super) struct InsertRecord {
+    record: Record,
+    sealed: SealedColumns,
+    rotation_client: Option<Box<[u8]>>,
+    limit: Option<InsertLimit>,
+    replaces: Option<SessionId>,
+    now: Timestamp,
+}
+
+impl InsertRecord {
+    pub(super) fn new(
+        record: &Record,
+        limit: Option<InsertLimit>,
+        replaces: Option<&SessionId>,
+        now: Timestamp,
+        sealing: &Sealing,
+    ) -> Result<Self, StoreError> {
+        let last = record.refresh.as_ref().and_then(|refresh| refresh.last.as_ref());
+        let rotation_client = match last {
+            Some(last) => seal_rotation_client(sealing, last.client, last.predecessor)?,
+            None => None,
+        };
+        Ok(Self {
+            record: record.clone(),
+            sealed: SealedColumns::of(record, sealing)?,
+            rotation_client,
+            limit,
+            replaces: replaces.copied(),
+            now,
+        })
+    }
+
+    /// How many must go so that the new record keeps to the limit.
+    async fn excess(&self, connection: &mut SqliteConnection, subject: &Subject, most: u32) -> Result<i64, StoreError> {
+        let others: i64 = sqlx::query_scalar(COUNT)
+            .bind(subject.as_str())
+            .bind(self.record.kind.as_str())
+            .bind(self.now.as_millis())
+            .bind(self.record.id.bytes().to_vec())
+            .fetch_one(connection)
+            .await
+            .map_err(failed)?;
+        Ok(others + 1 - i64::from(most))
+    }
+
+    async fn evict(
+        &self,
+        connection: &mut SqliteConnection,
+        statement: &'static str,
+        subject: &Subject,
+        excess: i64,
+    ) -> Result<Vec<Gone>, StoreError> {
+        let rows = sqlx::query(statement)
+            .bind(subject.as_str())
+            .bind(self.record.kind.as_str())
+            .bind(self.now.as_millis())
+            .bind(self.record.id.bytes().to_vec())
+            .bind(excess)
+            .fetch_all(connection)
+            .await
+            .map_err(failed)?;
+        Ok(gone(&rows))
+    }
+}
+
+#[async_trait]
+impl Write for InsertRecord {
+    type Output = Insert;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Insert, StoreError> {
+        let Self { record, sealed, rotation_client, limit, replaces, now: _ } = self;
+        // First the new one: what it replaces may be the last of its family, whose spent tokens have to stay.
+        let insert =
+            bind_identity(bind_state(sqlx::query(INSERT), record, sealed)?, record, rotation_client.as_deref());
+        if insert.execute(&mut *connection).await.map_err(failed)?.rows_affected() == 0 {
+            return Ok(Insert::Exists);
+        }
+        let replaced = match replaces {
+            Some(id) => end(connection, id).await?,
+            None => None,
+        };
+        let (Some(limit), Some(subject)) = (limit, &record.subject) else {
+            return Ok(Insert::Done { replaced, evicted: Vec::new() });
+        };
+        let excess = self.excess(connection, subject, limit.most).await?;
+        if excess <= 0 {
+            return Ok(Insert::Done { replaced, evicted: Vec::new() });
+        }
+        // Where there may be none, there is nobody to make room for it.
+        let at_limit = if limit.most == 0 { AtLimit::Refuse } else { limit.at_limit };
+        let evicted = match at_limit {
+            AtLimit::EvictOldest => self.evict(connection, EVICT_OLDEST, subject, excess).await?,
+            AtLimit::EvictLeastRecentlySeen => {
+                self.evict(connection, EVICT_LEAST_RECENTLY_SEEN, subject, excess).await?
+            }
+            AtLimit::Refuse => {
+                end(connection, &record.id).await?;
+                return Ok(Insert::Refused);
+            }
+        };
+        Ok(Insert::Done { replaced, evicted })
+    }
+}
+
+async fn end(connection: &mut SqliteConnection, id: &SessionId) -> Result<Option<Gone>, StoreError> {
+    let end = sqlx::query(END).bind(id.bytes().to_vec()).bind(id.prefix().as_str());
+    let rows = end.fetch_all(connection).await.map_err(failed)?;
+    Ok(gone(&rows).pop())
+}

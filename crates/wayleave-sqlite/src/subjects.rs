@@ -1,0 +1,68 @@
+//! How subjects stand, by the accounts and service keys of the file.
+
+use async_trait::async_trait;
+use wayleave_core::decide::Standing;
+use wayleave_core::permission::{Ceiling, Permissions};
+use wayleave_core::ports::{AccountId, StoreError, Subjects};
+use wayleave_core::subject::{Namespace, Subject};
+
+use crate::columns::Columns;
+use crate::store::SqliteStore;
+
+pub(crate) const ACCOUNT: &str = "SELECT disabled, epoch, permissions FROM accounts WHERE id = ?1";
+pub(crate) const SERVICE: &str = "SELECT permissions, expires_at, revoked_at FROM service_keys WHERE name = ?1";
+
+/// A subject that does not exist.
+const fn nobody(permissions: Permissions) -> Standing {
+    Standing { active: false, epoch: 0, ceiling: Ceiling::Only(permissions), licensed: false }
+}
+
+#[async_trait]
+impl Subjects for SqliteStore {
+    async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
+        let standing = match subject.namespace() {
+            Namespace::User => match AccountId::of_subject(subject) {
+                Some(id) => self.account_standing(&id).await?,
+                None => None,
+            },
+            Namespace::External => match subject.service() {
+                Some(service) => self.service_standing(service).await?,
+                None => None,
+            },
+            // Wallets and pseudonyms need no entry here: who proves one may sign in.
+            Namespace::Ethereum | Namespace::InternetComputer | Namespace::ZeroKnowledge => {
+                Some(Standing::UNRESTRICTED)
+            }
+        };
+        Ok(standing.unwrap_or_else(|| nobody(Permissions::none())))
+    }
+}
+
+impl SqliteStore {
+    async fn account_standing(&self, id: &AccountId) -> Result<Option<Standing>, StoreError> {
+        let Some(row) = self.read_one(sqlx::query(ACCOUNT).bind(id.as_str())).await? else {
+            return Ok(None);
+        };
+        let row = Columns(&row);
+        Ok(Some(Standing {
+            active: !row.flag("disabled")?,
+            epoch: row.number("epoch")?,
+            ceiling: Ceiling::Only(row.permissions("permissions")?),
+            licensed: false,
+        }))
+    }
+
+    async fn service_standing(&self, service: &str) -> Result<Option<Standing>, StoreError> {
+        let Some(row) = self.read_one(sqlx::query(SERVICE).bind(service)).await? else {
+            return Ok(None);
+        };
+        let row = Columns(&row);
+        let live = row.optional_time("revoked_at")?.is_none() && self.clock.now() < row.time("expires_at")?;
+        Ok(Some(Standing {
+            active: live,
+            epoch: 0,
+            ceiling: Ceiling::Only(row.permissions("permissions")?),
+            licensed: false,
+        }))
+    }
+}
