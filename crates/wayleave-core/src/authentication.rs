@@ -235,8 +235,8 @@ impl Evidence {
     }
 
     /// The same evidence, good for less.
-    pub fn limited_to(self, ceiling: Ceiling) -> Self {
-        Self { ceiling, ..self }
+    pub fn limited_to(self, ceiling: &Ceiling) -> Self {
+        Self { ceiling: self.ceiling.and(ceiling), ..self }
     }
 }
 
@@ -265,6 +265,21 @@ mod tests {
         assert!(ours.recognises(&evidence));
         assert!(!theirs.recognises(&evidence));
         assert_eq!(prover.testify("ext:shop:1".parse().unwrap(), 0, Timestamp::MIN).unwrap_err(), ForeignSubject);
+    }
+
+    /// R069: evidence is narrowed and never widened again.
+    #[test]
+    fn limits_of_evidence_only_narrow() {
+        use crate::permission::Permissions;
+        let prover = Authority::new([1; 16]).prover(Method::ServiceKey, Level::ONE, Namespace::External);
+        let only = |names: &[&str]| Ceiling::Only(Permissions::new(names.iter().copied()).unwrap());
+        let evidence = prover
+            .testify("ext:shop:1".parse().unwrap(), 0, Timestamp::MIN)
+            .unwrap()
+            .limited_to(&only(&["a", "b"]))
+            .limited_to(&Ceiling::Any)
+            .limited_to(&only(&["b", "c"]));
+        assert_eq!(evidence.ceiling(), &only(&["b"]));
     }
 
     #[test]

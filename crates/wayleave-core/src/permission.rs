@@ -87,6 +87,17 @@ pub enum Ceiling {
     Only(Permissions),
 }
 
+impl Ceiling {
+    /// What lies under both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Any, ceiling) | (ceiling, Self::Any) => ceiling.clone(),
+            (Self::Only(names), other @ Self::Only(_)) => Self::Only(names.under(other)),
+        }
+    }
+}
+
 fn is_permission(name: &str) -> bool {
     (1..=MAX_PERMISSION_LENGTH).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b':' | b'_' | b'.' | b'-'))

@@ -182,7 +182,7 @@ impl Policy {
             return Err(InvalidPolicy::Concurrency);
         }
         match token_format {
-            TokenFormat::Jwt { lifetime } if !in_range(*lifetime) || *lifetime > HOUR => {
+            TokenFormat::Jwt { lifetime } if !in_range(*lifetime) || *lifetime > HOUR.min(*token_lifetime) => {
                 Err(InvalidPolicy::TokenFormat)
             }
             TokenFormat::Jwt { .. } | TokenFormat::Opaque => Ok(()),
@@ -378,7 +378,7 @@ pub enum InvalidPolicy {
     #[error("a subject may have between 1 and 10000 sessions of a kind")]
     Concurrency,
     /// See [`Policy::token_format`].
-    #[error("a JWT access token lives between a second and an hour")]
+    #[error("a JWT access token lives between a second and an hour, and no longer than the token lifetime")]
     TokenFormat,
     /// See [`SessionTimeout`].
     #[error("the session timeout is 5 to 1440 minutes")]

@@ -131,14 +131,28 @@ struct Kind {
 
 macro_rules! kind {
     ($name:literal, $token:ident) => {
+        kind!($name, $token, |random, slot, routing| $token::new(random, slot, routing))
+    };
+    // Tokens without a slot take their routing bytes as they come; those of the vectors are a slot's all the same.
+    ($name:literal, $token:ident unrouted) => {
+        kind!($name, $token, |random: [u8; 32], slot, routing: &RoutingKey| {
+            let mut whole = [0; 34];
+            whole[..32].copy_from_slice(&random);
+            whole[32..].copy_from_slice(&routing.mask(slot, &random));
+            $token::new(whole)
+        })
+    };
+    ($name:literal, $token:ident, $new:expr) => {
         Kind {
             name: $name,
             prefix: $token::PREFIX,
             make: |random, slot, routing| {
-                let token = $token::new(random, slot, routing);
+                let token = ($new)(random, slot, routing);
                 (token.reveal().to_string(), token.hash())
             },
-            read: |text, routing| $token::parse(text).ok().map(|token| token.key(routing)),
+            read: |text, routing| {
+                $token::parse(text).ok().map(|token| TokenKey { slot: token.0.slot(routing), hash: token.hash() })
+            },
         }
     };
 }
@@ -146,9 +160,9 @@ macro_rules! kind {
 const KINDS: [Kind; 5] = [
     kind!("session", SessionToken),
     kind!("refresh", RefreshToken),
-    kind!("service", ServiceToken),
-    kind!("link", LinkToken),
-    kind!("device", DeviceToken),
+    kind!("service", ServiceToken unrouted),
+    kind!("link", LinkToken unrouted),
+    kind!("device", DeviceToken unrouted),
 ];
 
 /// R006, A43: a token of one kind is never read as another, not even under the other's prefix, and never hashes like it.
