@@ -123,6 +123,7 @@ impl SessionManager {
             client: record.client.clone(),
             replaces: Some(record.id),
             data: record.data.clone(),
+            context: record.context.clone(),
         };
         let draft = Draft {
             policy,

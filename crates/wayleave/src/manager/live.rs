@@ -26,6 +26,8 @@ pub(super) struct Live {
     pub(super) permissions: Permissions,
     pub(super) idle: Option<Duration>,
     pub(super) drifted: bool,
+    /// The client changed, and the kind wants a fresh proof before anything sensitive then.
+    pub(super) suspect: bool,
     pub(super) epoch: u64,
     /// The latest activity in milliseconds; moves with every request and is written down now and then.
     seen_at: AtomicI64,
@@ -33,25 +35,22 @@ pub(super) struct Live {
     noted_at: AtomicI64,
 }
 
+/// What the judgement on a record came to.
+pub(super) struct Judged {
+    pub(super) record: Arc<Record>,
+    pub(super) permissions: Permissions,
+    pub(super) idle: Option<Duration>,
+    pub(super) drifted: bool,
+    pub(super) suspect: bool,
+    pub(super) epoch: u64,
+}
+
 impl Live {
-    pub(super) fn new(
-        record: Arc<Record>,
-        permissions: Permissions,
-        idle: Option<Duration>,
-        drifted: bool,
-        epoch: u64,
-        seen_at: Timestamp,
-    ) -> Self {
+    pub(super) fn new(judged: Judged, seen_at: Timestamp) -> Self {
+        let Judged { record, permissions, idle, drifted, suspect, epoch } = judged;
         let seen = seen_at.as_millis();
-        Self {
-            noted_at: AtomicI64::new(record.last_seen_at.as_millis().max(seen)),
-            record,
-            permissions,
-            idle,
-            drifted,
-            epoch,
-            seen_at: AtomicI64::new(seen),
-        }
+        let noted_at = AtomicI64::new(record.last_seen_at.as_millis().max(seen));
+        Self { record, permissions, idle, drifted, suspect, epoch, seen_at: AtomicI64::new(seen), noted_at }
     }
 
     /// The latest activity. Its idle end follows from the limit under which this entry was judged.
@@ -150,6 +149,9 @@ impl Session {
     /// # Errors
     /// [`StepUp`] when a fresh proof is needed.
     pub fn fresh(&self, most: Duration, now: Timestamp) -> Result<(), StepUp> {
+        if self.live.suspect {
+            return Err(StepUp { max_age: most });
+        }
         decide::fresh(&self.live.record, most, now)
     }
 }

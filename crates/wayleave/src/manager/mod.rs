@@ -204,6 +204,15 @@ impl SessionManager {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Drops everything that memory holds, so that the next request of every session asks the store: for when
+    /// something else wrote to it.
+    pub fn forget_everything(&self) {
+        self.warm.forget_all();
+        self.standings.forget_all();
+        self.unknown.clear();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Adds a subscriber whose queue holds at most `most` events.
     #[must_use]
     pub fn subscribe(&self, most: usize) -> Subscription {

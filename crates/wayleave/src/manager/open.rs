@@ -41,6 +41,8 @@ pub struct Open {
     pub replaces: Option<SessionId>,
     /// Data that it starts with, picked by allow-list from a guest's (R012).
     pub data: Entries,
+    /// What it holds open from the start.
+    pub context: Entries,
 }
 
 /// The access token of a session, as its text.
@@ -203,7 +205,7 @@ impl SessionManager {
             absolute_expires_at,
             expired_at: None,
             client: open.client.clone(),
-            context: Entries::new(),
+            context: open.context.clone(),
             data: open.data.clone(),
             refresh: refresh.as_ref().map(|refresh| Refresh { current: refresh.hash(), generation: 0, last: None }),
             confirmation: None,

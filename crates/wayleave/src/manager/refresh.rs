@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use wayleave_core::decide::Standing;
-use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, StoreError};
+use wayleave_core::policy::FingerprintMode;
+use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, Scope, StoreError, Touch};
 use wayleave_core::record::{Activity, Limit, Record};
 use wayleave_core::refresh::{self, Pair};
 use wayleave_core::token::{RefreshToken, SessionToken};
@@ -62,12 +63,30 @@ impl SessionManager {
         };
         let rules = self.rules();
         let policy = rules.kinds.policy(&record.kind).ok_or(RefreshError::Invalid)?;
-        if !standing.active || record.epoch < standing.epoch || (policy.requires_licence && !standing.licensed) {
+        let level = record.authentication.map(|authentication| authentication.level);
+        if !standing.active
+            || record.epoch < standing.epoch
+            || (policy.requires_licence && !standing.licensed)
+            || (record.subject.is_some() && level.is_none_or(|level| level < policy.level))
+        {
+            return Err(RefreshError::Invalid);
+        }
+        if policy.fingerprint == FingerprintMode::Revoke
+            && record.client.fingerprint.is_some()
+            && record.client.fingerprint != shown.fingerprint
+        {
+            self.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
+            let family = Scope::Family(record.slot, record.family);
+            self.end(&family, Cause::Fingerprint, &shown.origin).await?;
             return Err(RefreshError::Invalid);
         }
         let now = self.clock.now();
         let idle = policy.idle(record.remembered, rules.session_timeout);
         let activity = self.pending.latest(&record.id, record.activity());
+        if activity != record.activity() {
+            // The store judges by what is written down.
+            self.store.touch(&[Touch { id: record.id, slot: record.slot, activity }]).await?;
+        }
         if let Some(limit @ (Limit::Idle | Limit::Absolute)) = record.passed(now, idle, activity)
             && record.refresh.as_ref().is_some_and(|side| side.current == key.hash)
         {

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest as _, Sha256};
 use wayleave_core::decide::{self, Decision, Presented, Refusal, Standing};
 use wayleave_core::id::Slot;
+use wayleave_core::policy::FingerprintMode;
 use wayleave_core::ports::{Lookup, Scope, StoreError, Update};
 use wayleave_core::record::{Limit, Record};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::{SessionToken, TOKEN_LENGTH, TokenHash};
 
-use super::live::{Key, Live, Session};
+use super::live::{Judged, Key, Live, Session};
 use super::{SessionManager, Shown};
 use crate::activity;
 use crate::events::{Cause, What};
@@ -153,7 +154,9 @@ impl SessionManager {
                     self.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
                 }
                 let idle = policy.idle(record.remembered, rules.session_timeout);
-                let live = Arc::new(Live::new(record, permissions, idle, drifted, epoch, activity.seen_at));
+                let suspect = drifted && policy.fingerprint == FingerprintMode::StepUp;
+                let judged = Judged { record, permissions, idle, drifted, suspect, epoch };
+                let live = Arc::new(Live::new(judged, activity.seen_at));
                 self.warm.fill(before, view.key, Arc::clone(&live));
                 self.note(&live, shown, now);
                 Ok(session(live, view))
