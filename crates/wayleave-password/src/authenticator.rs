@@ -1,9 +1,8 @@
 //! The whole check of a password: who may try, whether it is right, and what an outsider hears of it.
 
-use std::fmt;
 use std::sync::Arc;
 
-use wayleave_core::authentication::{Evidence, ForeignSubject, Method, Prover};
+use wayleave_core::authentication::{ForeignSubject, Method, Prover};
 use wayleave_core::lockout::{Reservation, Rule};
 use wayleave_core::ports::{
     Account, AccountId, Accounts, Clock, CounterKey, Counters, Credential, Credentials, EmailAddress, Entropy,
@@ -14,9 +13,10 @@ use wayleave_core::time::Timestamp;
 
 use crate::buckets::{Bucket, BucketKey};
 use crate::hasher::{Busy, Check, HashError, HashFailure, Hasher, Place};
+use crate::outcome::{Outcome, Refused, RefusedReason, Verified};
 use crate::password::Password;
 use crate::requirements::{Requirements, Weak};
-use crate::stored::{StoredHash, UnreadableHash};
+use crate::stored::StoredHash;
 
 /// What the authenticator reaches the world through.
 pub struct Ports {
@@ -58,104 +58,6 @@ pub struct SignIn<'a> {
     pub password: Password,
     /// The SHA-256 of the secret in the known-device cookie, if there was one.
     pub known_device: Option<[u8; 32]>,
-}
-
-/// What became of a sign-in or a step-up.
-#[derive(Debug)]
-#[must_use]
-pub enum Outcome {
-    /// The password is right.
-    Verified(Box<Verified>),
-    /// It is not, or there is nobody to sign in: outsiders must not learn which (R098).
-    Refused(Refused),
-    /// There were too many attempts. Nothing was checked, whatever the password.
-    Locked {
-        /// When the next attempt is allowed.
-        until: Timestamp,
-    },
-    /// There is too much hashing right now. Nothing was checked or counted.
-    Busy(Busy),
-}
-
-/// A right password.
-#[derive(Debug)]
-pub struct Verified {
-    /// Whose, as it stood when the attempt began.
-    pub account: Account,
-    /// The proof, which opens one session.
-    pub evidence: Evidence,
-    /// Whether the person must now choose a new password.
-    pub must_change_password: bool,
-    /// Whether the account knows the browser that it came from.
-    pub known_device: bool,
-    /// Whether the password was hashed again with the current parameters (R094).
-    pub rehashed: bool,
-}
-
-/// A refusal. The parts are for the audit log; the answer to the outside is one and the same for all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    reason: RefusedReason,
-    account: Option<AccountId>,
-    locks: bool,
-}
-
-impl Refused {
-    /// Why. For the audit log alone.
-    #[must_use]
-    pub const fn reason(&self) -> RefusedReason {
-        self.reason
-    }
-
-    /// The account that it was about, if there is one. For the audit log alone.
-    #[must_use]
-    pub const fn account(&self) -> Option<&AccountId> {
-        self.account.as_ref()
-    }
-
-    /// Whether the next attempt will find the lock closed. The same for addresses with and without an account.
-    #[must_use]
-    pub const fn locks(&self) -> bool {
-        self.locks
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the e-mail address or the password is wrong")
-    }
-}
-
-/// Why a sign-in was refused. For the audit log alone.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub enum RefusedReason {
-    /// What was submitted is no e-mail address.
-    Malformed,
-    /// No account has it.
-    UnknownAccount,
-    /// The account has no password.
-    NoPassword,
-    /// The account's hash cannot be used: somebody changed the store.
-    UnreadableHash(UnreadableHash),
-    /// The password is another.
-    WrongPassword,
-    /// The password is right and the account is disabled.
-    Disabled,
-}
-
-impl RefusedReason {
-    /// The code that the audit log uses.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed_email",
-            Self::UnknownAccount => "unknown_account",
-            Self::NoPassword => "no_password",
-            Self::UnreadableHash(_) => "unreadable_hash",
-            Self::WrongPassword => "wrong_password",
-            Self::Disabled => "disabled",
-        }
-    }
 }
 
 /// Checks and sets passwords.

@@ -200,7 +200,7 @@ impl Hasher {
     }
 
     /// Runs `work` on a blocking thread once there is room for `memory`'s worth of it.
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         place: Place,
         memory: Parameters,

@@ -8,16 +8,16 @@
 mod authenticator;
 mod buckets;
 mod hasher;
+mod outcome;
 mod parameters;
 mod password;
 mod requirements;
 mod stored;
 
-pub use authenticator::{
-    Error, Options, Outcome, PasswordAuthenticator, Ports, Refused, RefusedReason, SetPasswordError, SignIn, Verified,
-};
+pub use authenticator::{Error, Options, PasswordAuthenticator, Ports, SetPasswordError, SignIn};
 pub use buckets::BucketKey;
 pub use hasher::{Busy, HashFailure, Hasher, HasherOptions, Load};
+pub use outcome::{Outcome, Refused, RefusedReason, Verified};
 pub use parameters::{Cost, InvalidParameters, Parameters};
 pub use password::{Password, PasswordTooLong};
 pub use requirements::{InvalidRequirements, Requirements, Weak};

@@ -87,8 +87,9 @@ const MOST_WORDS_TRIED: usize = 128;
 /// is in its lists of common passwords, names and words stays far below, also capitalised or respelled in digits.
 const COMMON_BELOW: u64 = 1_000_000;
 
-/// As many characters as are judged; the estimate is quadratic in them, and nothing this long is common.
-const JUDGED: usize = 64;
+/// As many characters as are judged. The estimate is worse than quadratic in them for texts that respell every letter,
+/// and what is this long without being common so far is not common.
+const JUDGED: usize = 32;
 
 /// Whether too little is left of `password` when `words` are taken out of it.
 fn rests_on(password: &str, words: &[String]) -> bool {

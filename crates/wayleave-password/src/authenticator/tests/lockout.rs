@@ -119,14 +119,32 @@ async fn foreign_devices_count_as_strangers() {
 #[tokio::test]
 async fn hanging_up_saves_no_attempt() {
     let world = Arc::new(World::new().await);
-    for _ in 0..5 {
+    // Both threads are taken, so that every attempt is still waiting when its caller leaves.
+    let mut threads = JoinSet::new();
+    let releases: Vec<_> = (0..2)
+        .map(|_| {
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let hasher = Arc::clone(&world.password.hasher);
+            threads.spawn(async move {
+                let wait = move || released.recv().is_ok();
+                hasher.run(hasher.admit().unwrap(), hasher.parameters(), wait).await
+            });
+            release
+        })
+        .collect();
+    while world.password.load().running < 2 {
+        tokio::task::yield_now().await;
+    }
+    for attempts in 1..=5 {
         let mut attempt = Box::pin(world.attempt(OWNER, WRONG));
-        while world.directory.faults().calls_of(DirectoryVerb::CredentialsFind) == 0 {
+        while world.directory.faults().calls_of(DirectoryVerb::CredentialsFind) < attempts {
             let polled = std::future::poll_fn(|context| std::task::Poll::Ready(attempt.as_mut().poll(context)));
             assert!(polled.await.is_pending());
         }
-        world.directory.faults().reset();
     }
+    drop(releases);
+    threads.join_all().await;
+    assert_eq!(world.password.load().hashes, 0);
     assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "locked");
 }
 
