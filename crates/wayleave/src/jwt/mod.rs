@@ -49,8 +49,20 @@ pub struct Verified {
 /// # Errors
 /// [`CannotIssue`] when there is no key, or the token would be longer than [`MAX_ISSUED`].
 pub fn issue(keys: &KeySet, claims: &Claims) -> Result<String, CannotIssue> {
+    sign(keys, wire::ACCESS_TOKEN, claims)
+}
+
+/// Signs `claims` as a statement to a third party. Its `typ` keeps it from being taken for an access token.
+///
+/// # Errors
+/// As [`issue`].
+pub fn issue_assertion(keys: &KeySet, claims: &Claims) -> Result<String, CannotIssue> {
+    sign(keys, wire::ASSERTION, claims)
+}
+
+fn sign(keys: &KeySet, typ: &str, claims: &Claims) -> Result<String, CannotIssue> {
     let key = keys.signing().ok_or(CannotIssue)?;
-    let header = wire::Header::of(key.name());
+    let header = wire::Header::of(key.name(), typ);
     let mut token = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).map_err(|_| CannotIssue)?);
     token.push('.');
     token.push_str(&URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).map_err(|_| CannotIssue)?));

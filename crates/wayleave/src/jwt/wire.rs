@@ -9,7 +9,8 @@ use wayleave_core::time::Timestamp;
 use super::{Audience, InvalidJwt, KeyName, LEEWAY, Verified};
 
 const ALGORITHM: &str = "EdDSA";
-const TYPE: &str = "at+jwt";
+pub(super) const ACCESS_TOKEN: &str = "at+jwt";
+pub(super) const ASSERTION: &str = "wayleave-assertion+jwt";
 
 /// The longest life that a token may claim, whatever its policy.
 const MAX_LIFE_SECONDS: i64 = 3600;
@@ -23,13 +24,13 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn of(key: &KeyName) -> Self {
-        Self { alg: ALGORITHM.into(), typ: TYPE.into(), kid: key.as_str().into() }
+    pub(super) fn of(key: &KeyName, typ: &str) -> Self {
+        Self { alg: ALGORITHM.into(), typ: typ.into(), kid: key.as_str().into() }
     }
 
     /// The key it names, if the rest is as it must be. Names are case-sensitive (RFC 7515 section 5.3).
     pub(super) fn acceptable(&self) -> Option<&str> {
-        (self.alg == ALGORITHM && self.typ == TYPE).then_some(self.kid.as_str())
+        (self.alg == ALGORITHM && self.typ == ACCESS_TOKEN).then_some(self.kid.as_str())
     }
 }
 

@@ -1,7 +1,10 @@
 //! Ending sessions.
 
+use std::sync::Arc;
+
 use wayleave_core::id::SessionId;
 use wayleave_core::ports::{Gone, Lookup, Scope, StoreError};
+use wayleave_core::record::Record;
 use wayleave_core::subject::Subject;
 use wayleave_core::token::RefreshToken;
 
@@ -85,20 +88,27 @@ impl SessionManager {
         self.end(&Scope::Family(record.slot, record.family), Cause::SignOut, origin).await
     }
 
-    /// Ends the session that a token belongs to, whether it is an access or a refresh token, current or spent or
-    /// expired (RFC 7009). Unknown tokens end nothing.
+    /// The record that a token belongs to, whether it is an access or a refresh token, current or spent or expired.
     ///
     /// # Errors
-    /// As [`Self::end`].
-    pub async fn revoke_token(&self, token: &str, cause: Cause, shown: &Shown) -> Result<Ended, StoreError> {
+    /// [`StoreError`] when the store cannot answer.
+    pub async fn behind_token(&self, token: &str) -> Result<Option<Arc<Record>>, StoreError> {
         let lookup = if let Ok(refresh) = RefreshToken::parse(token) {
             Lookup::Refresh(refresh.key(&self.routing))
         } else if let Ok(view) = self.read_token(token) {
             view.lookup()
         } else {
-            return Ok(Ended(Vec::new()));
+            return Ok(None);
         };
-        match self.store.find(lookup).await? {
+        self.store.find(lookup).await
+    }
+
+    /// Ends the session that a token belongs to, and its lineage (RFC 7009). Unknown tokens end nothing.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub async fn revoke_token(&self, token: &str, cause: Cause, shown: &Shown) -> Result<Ended, StoreError> {
+        match self.behind_token(token).await? {
             Some(record) => self.end(&Scope::Family(record.slot, record.family), cause, &shown.origin).await,
             None => Ok(Ended(Vec::new())),
         }

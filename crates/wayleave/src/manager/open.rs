@@ -233,6 +233,18 @@ impl SessionManager {
         }
     }
 
+    /// A statement about a session, signed and good for 30 seconds, for whoever must know that it comes from here.
+    ///
+    /// # Errors
+    /// [`OpenError::CannotIssue`] or [`OpenError::Entropy`].
+    pub fn assert(&self, session: &super::Session) -> Result<String, OpenError> {
+        const LIFE: Duration = Duration::from_secs(30);
+        let now = self.clock.now();
+        let mut claims = self.claims(session.record(), session.permissions(), now)?;
+        claims.exp = now.plus(LIFE).as_seconds();
+        Ok(jwt::issue_assertion(&self.signing_keys(), &claims)?)
+    }
+
     fn claims(&self, record: &Record, permissions: &Permissions, now: Timestamp) -> Result<Claims, OpenError> {
         let authentication = record.authentication;
         Ok(Claims {
