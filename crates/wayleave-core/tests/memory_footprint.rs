@@ -1,4 +1,5 @@
 //! Measures what a live session costs in the memory store.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "fixtures of a test")]
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

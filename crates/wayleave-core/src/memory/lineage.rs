@@ -97,6 +97,12 @@ impl Lineages {
         line.length
     }
 
+    /// How many tokens are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
     /// Bytes on the heap.
     pub(super) fn footprint(&self) -> usize {
         self.tokens.footprint() + self.by_hash.allocation_size() + self.families.allocation_size()

@@ -315,6 +315,20 @@ impl Shard {
             + self.lineages.footprint()
     }
 
+    /// How many records, entries of each index, and spent tokens there are.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> [usize; 7] {
+        [
+            self.records.len(),
+            self.by_token.len(),
+            self.by_id.len(),
+            self.by_subject.len(),
+            self.by_refresh.len(),
+            self.by_family.len(),
+            self.lineages.len(),
+        ]
+    }
+
     fn is_of(&self, at: u32, family: Family) -> bool {
         // The slot lies in the slab, the family in the block beside it: most records are told apart by the first.
         self.records.get(at).is_some_and(|held| held.slot() == family.slot && held.family() == Some(family.id))
