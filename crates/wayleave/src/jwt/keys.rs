@@ -41,16 +41,26 @@ impl fmt::Debug for KeyName {
 pub struct SigningKey {
     name: KeyName,
     secret: ed25519_dalek::SigningKey,
-    created_at: Timestamp,
-    retired_at: Option<Timestamp>,
+    life: KeyLife,
+}
+
+/// From when to when a key does what.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct KeyLife {
+    /// When it was made, and published.
+    pub created_at: Timestamp,
+    /// From then on it signs: late enough for everybody to have fetched it.
+    pub signs_from: Timestamp,
+    /// From then on nothing that it signed is accepted; `None` while no newer key replaces it.
+    pub retired_at: Option<Timestamp>,
 }
 
 impl SigningKey {
-    /// A key from its 32-byte seed. From `retired_at` on, tokens signed with it are refused.
+    /// A key from its 32-byte seed.
     #[must_use]
-    pub fn from_seed(seed: &[u8; 32], created_at: Timestamp, retired_at: Option<Timestamp>) -> Self {
+    pub fn from_seed(seed: &[u8; 32], life: KeyLife) -> Self {
         let secret = ed25519_dalek::SigningKey::from_bytes(seed);
-        Self { name: KeyName::of(&secret.verifying_key()), secret, created_at, retired_at }
+        Self { name: KeyName::of(&secret.verifying_key()), secret, life }
     }
 
     /// The `kid`.
@@ -59,16 +69,10 @@ impl SigningKey {
         &self.name
     }
 
-    /// When it was made.
+    /// From when to when it does what.
     #[must_use]
-    pub const fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    /// From when on it verifies nothing; `None` while it is the newest.
-    #[must_use]
-    pub const fn retired_at(&self) -> Option<Timestamp> {
-        self.retired_at
+    pub const fn life(&self) -> KeyLife {
+        self.life
     }
 
     /// The seed, to be sealed and stored.
@@ -104,15 +108,16 @@ impl KeySet {
         &self.0
     }
 
-    /// The one that signs.
-    pub(super) fn signing(&self) -> Option<&SigningKey> {
-        self.0.first()
+    /// The one that signs: the newest that everybody can know, or the oldest while none can be.
+    #[must_use]
+    pub fn signing(&self, now: Timestamp) -> Option<&SigningKey> {
+        self.0.iter().find(|key| key.life.signs_from <= now).or_else(|| self.0.last())
     }
 
     /// The public key called `name`, unless it is retired.
     pub(super) fn verifying(&self, name: &str, now: Timestamp) -> Option<ed25519_dalek::VerifyingKey> {
         let key = self.0.iter().find(|key| key.name.as_str() == name)?;
-        key.retired_at.is_none_or(|end| now < end).then(|| key.secret.verifying_key())
+        key.life.retired_at.is_none_or(|end| now < end).then(|| key.secret.verifying_key())
     }
 
     /// The JWK set to publish (RFC 7517): public members only (R061).
@@ -121,7 +126,7 @@ impl KeySet {
         let keys: Vec<_> = self
             .0
             .iter()
-            .filter(|key| key.retired_at.is_none_or(|end| now < end))
+            .filter(|key| key.life.retired_at.is_none_or(|end| now < end))
             .map(|key| {
                 json!({
                     "kty": "OKP",

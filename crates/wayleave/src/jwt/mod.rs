@@ -16,7 +16,7 @@ use ed25519_dalek::Signer as _;
 use wayleave_core::id::SessionId;
 use wayleave_core::time::Timestamp;
 
-pub use keys::{InvalidKeySet, KeyName, KeySet, SigningKey};
+pub use keys::{InvalidKeySet, KeyLife, KeyName, KeySet, SigningKey};
 pub use wire::{Actor, Claims};
 
 /// Longest access token that is looked at (R007).
@@ -44,24 +44,24 @@ pub struct Verified {
     pub expires_at: Timestamp,
 }
 
-/// Signs `claims` with the newest key.
+/// Signs `claims` with the key that signs at `now`.
 ///
 /// # Errors
 /// [`CannotIssue`] when there is no key, or the token would be longer than [`MAX_ISSUED`].
-pub fn issue(keys: &KeySet, claims: &Claims) -> Result<String, CannotIssue> {
-    sign(keys, wire::ACCESS_TOKEN, claims)
+pub fn issue(keys: &KeySet, claims: &Claims, now: Timestamp) -> Result<String, CannotIssue> {
+    sign(keys, wire::ACCESS_TOKEN, claims, now)
 }
 
 /// Signs `claims` as a statement to a third party. Its `typ` keeps it from being taken for an access token.
 ///
 /// # Errors
 /// As [`issue`].
-pub fn issue_assertion(keys: &KeySet, claims: &Claims) -> Result<String, CannotIssue> {
-    sign(keys, wire::ASSERTION, claims)
+pub fn issue_assertion(keys: &KeySet, claims: &Claims, now: Timestamp) -> Result<String, CannotIssue> {
+    sign(keys, wire::ASSERTION, claims, now)
 }
 
-fn sign(keys: &KeySet, typ: &str, claims: &Claims) -> Result<String, CannotIssue> {
-    let key = keys.signing().ok_or(CannotIssue)?;
+fn sign(keys: &KeySet, typ: &str, claims: &Claims, now: Timestamp) -> Result<String, CannotIssue> {
+    let key = keys.signing(now).ok_or(CannotIssue)?;
     let header = wire::Header::of(key.name(), typ);
     let mut token = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).map_err(|_| CannotIssue)?);
     token.push('.');

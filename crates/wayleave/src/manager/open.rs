@@ -228,7 +228,7 @@ impl SessionManager {
             TokenFormat::Opaque => Ok(token.reveal()),
             TokenFormat::Jwt { .. } => {
                 let claims = self.claims(record, permissions, now)?;
-                Ok(Zeroizing::new(jwt::issue(&self.signing_keys(), &claims)?))
+                Ok(Zeroizing::new(jwt::issue(&self.signing_keys(), &claims, now)?))
             }
         }
     }
@@ -242,7 +242,7 @@ impl SessionManager {
         let now = self.clock.now();
         let mut claims = self.claims(session.record(), session.permissions(), now)?;
         claims.exp = now.plus(LIFE).as_seconds();
-        Ok(jwt::issue_assertion(&self.signing_keys(), &claims)?)
+        Ok(jwt::issue_assertion(&self.signing_keys(), &claims, now)?)
     }
 
     fn claims(&self, record: &Record, permissions: &Permissions, now: Timestamp) -> Result<Claims, OpenError> {
