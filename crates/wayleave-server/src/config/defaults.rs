@@ -1,0 +1,106 @@
+//! The default of every key.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wayleave_core::lockout::Rule;
+use wayleave_core::policy::{Kinds, SessionTimeout};
+
+use super::types::{CookieName, Rate, StoreUrl};
+use super::value::Size;
+use super::words::{ClearSiteData, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite};
+use super::{
+    Accounts, Audit, Config, Cookies, Jwt, Keys, Lockout, Log, Metrics, Password, RateLimits, Server, Sessions, Store,
+};
+
+/// The defaults.
+pub(super) fn defaults(data: PathBuf) -> Config {
+    Config {
+        data,
+        server: Server {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
+            origins: Vec::new(),
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::None,
+            shutdown_deadline: seconds(30),
+            header_timeout: seconds(10),
+            request_timeout: seconds(30),
+            connection_limit: 4096,
+            body_limit: Size::kib(64),
+            header_limit: Size::kib(32),
+            cookie_limit: Size::kib(16),
+        },
+        store: Store {
+            url: StoreUrl::Sqlite("wayleave.db".into()),
+            readers: 4,
+            busy_timeout: seconds(5),
+            memory_sessions: 1_000_000,
+        },
+        cookies: Cookies {
+            name: CookieName::literal("__Host-id"),
+            csrf_name: CookieName::literal("csrf-token"),
+            same_site: SameSite::Lax,
+            domain: None,
+            secure: true,
+            dangerous_allow_insecure: false,
+            clear_site_data: vec![ClearSiteData::Cache],
+        },
+        sessions: Sessions {
+            timeout: SessionTimeout::default(),
+            refresh_window: seconds(10),
+            sweep_interval: minutes(1),
+            sweep_batch: 500,
+            retention: days(7),
+            last_seen_flush: seconds(5),
+        },
+        kinds: Kinds::default(),
+        jwt: Jwt { issuer: None, audience: Vec::new(), leeway: seconds(30), jwks_max_age: minutes(5) },
+        password: Password {
+            argon2_memory: Size::kib(19_456),
+            argon2_passes: 2,
+            argon2_lanes: 1,
+            concurrency: 4,
+            queue: 64,
+            min_length: 8,
+        },
+        lockout: Lockout { attempts: Rule::DEFAULT.attempts, window: Rule::DEFAULT.window, lock: Rule::DEFAULT.lock },
+        accounts: Accounts {
+            registration: Registration::Closed,
+            step_up: minutes(5),
+            reset_link: hours(1),
+            invitation: days(7),
+        },
+        rate_limits: RateLimits {
+            login: Some(Rate::per(30, 60)),
+            register: Some(Rate::per(10, 600)),
+            refresh: Some(Rate::per(60, 60)),
+            session: Some(Rate::per(600, 60)),
+            admin: Some(Rate::per(300, 60)),
+            service_key: Some(Rate::per(6000, 60)),
+            unknown_token: Some(Rate::per(60, 60)),
+        },
+        audit: Audit { retention: days(365), head_file: None, head_interval: minutes(5) },
+        metrics: Metrics { token: None },
+        log: Log { format: LogFormat::Text, level: LogLevel::Info },
+        keys: Keys { master: "keys/master.key".into(), credential: None },
+    }
+}
+
+pub(super) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+pub(super) const fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3600)
+}
+
+pub(super) const fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 86_400)
+}

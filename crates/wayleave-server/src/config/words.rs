@@ -1,0 +1,123 @@
+//! The values that are one word out of a few.
+
+use std::str::FromStr;
+
+use super::types::InvalidValue;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// Every value, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word in the configuration.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidValue;
+
+            fn from_str(text: &str) -> Result<Self, InvalidValue> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(InvalidValue),
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// The `SameSite` attribute of the session cookie.
+    SameSite {
+        /// Sent with navigations from other sites; the CSRF layer guards the rest.
+        Lax = "lax",
+        /// Never sent from other sites.
+        Strict = "strict",
+    }
+}
+
+words! {
+    /// The header in which trusted proxies say whom they speak for.
+    ForwardedHeader {
+        /// None is read; the peer is the client.
+        None = "none",
+        /// `X-Forwarded-For`.
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded` (RFC 7239).
+        Forwarded = "forwarded",
+    }
+}
+
+words! {
+    /// What `Clear-Site-Data` names at sign-out.
+    ClearSiteData {
+        /// The HTTP cache of the origin.
+        Cache = "cache",
+        /// Every cookie of the registrable domain.
+        Cookies = "cookies",
+        /// DOM storage, IndexedDB, service workers.
+        Storage = "storage",
+        /// Open documents are reloaded.
+        ExecutionContexts = "executionContexts",
+    }
+}
+
+words! {
+    /// Who may make an account.
+    Registration {
+        /// Administrators only.
+        Closed = "closed",
+        /// Whoever holds an invitation.
+        Invitation = "invitation",
+        /// Everybody.
+        Open = "open",
+    }
+}
+
+words! {
+    /// How log lines are written.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}
+
+words! {
+    /// The least important lines that are written.
+    LogLevel {
+        /// Failures.
+        Error = "error",
+        /// Failures and what may become one.
+        Warn = "warn",
+        /// What happens.
+        Info = "info",
+        /// How it happens.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// What an access token looks like; see [`wayleave_core::policy::TokenFormat`].
+    TokenForm {
+        /// Random and meaningless.
+        Opaque = "opaque",
+        /// A signed `at+jwt`.
+        Jwt = "jwt",
+    }
+}
