@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::{MemoryDirectory, page};
-use crate::ports::{AuditLog, AuditQuery, AuditRow, ChainLink, StoreError};
+use crate::ports::{AuditLog, AuditQuery, AuditRow, ChainLink, MAX_AUDIT_DETAIL, StoreError};
 
 #[derive(Copy, Clone, Debug, thiserror::Error)]
 enum Refused {
@@ -13,6 +13,8 @@ enum Refused {
     Sequence,
     #[error("the rows are of several nodes")]
     Nodes,
+    #[error("the detail of a row is too long")]
+    Detail,
 }
 
 #[async_trait]
@@ -29,6 +31,9 @@ impl AuditLog for MemoryDirectory {
         for (index, row) in (state.audit.len()..).zip(rows) {
             if row.node != first.node {
                 return Err(StoreError::unavailable(Refused::Nodes));
+            }
+            if row.detail.as_ref().is_some_and(|detail| detail.len() > MAX_AUDIT_DETAIL) {
+                return Err(StoreError::unavailable(Refused::Detail));
             }
             let held = state.chains.get(&row.node).is_some_and(|chain| chain.contains_key(&row.link.sequence));
             if held || new.insert(row.link.sequence, index).is_some() {

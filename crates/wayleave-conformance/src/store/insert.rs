@@ -1,0 +1,114 @@
+//! `insert`: adds, never overwrites, replaces in the same step.
+
+use wayleave_core::ports::{Gone, Insert};
+use wayleave_core::record::Record;
+
+use super::Store;
+use super::ask::{assert_gone, assert_kept, listed, pages, put};
+use crate::bench::Bench;
+use crate::fixtures::{BASE, at, full, listing, person, record};
+
+/// What was inserted is found again, every field of it.
+pub(super) async fn adds_what_it_is_given(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let records = [
+        record(1).build(),
+        full(2),
+        record(3).guest().build(),
+        record(4).without_refresh().idle_until(at(90)).build(),
+        record(5).found_expired(at(5)).build(),
+    ];
+    for record in &records {
+        put(&store, record).await;
+    }
+    for record in &records {
+        assert_kept(&store, record).await;
+    }
+}
+
+pub(super) async fn never_overwrites_an_id(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let first = record(1).build();
+    put(&store, &first).await;
+    let second = Record { id: first.id, ..record(2).build() };
+    assert_eq!(store.insert(&second, None, None, BASE).await.unwrap(), Insert::Exists);
+    assert_kept(&store, &first).await;
+    assert_eq!(listed(&store, &person(0)).await.len(), 1);
+    // Nor when it is the same record once more.
+    assert_eq!(store.insert(&first, None, None, BASE).await.unwrap(), Insert::Exists);
+    assert_kept(&store, &first).await;
+}
+
+pub(super) async fn never_overwrites_a_token(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let first = record(1).build();
+    put(&store, &first).await;
+    let second = Record { token: first.token, ..record(2).build() };
+    assert_eq!(store.insert(&second, None, None, BASE).await.unwrap(), Insert::Exists);
+    assert_kept(&store, &first).await;
+    assert_eq!(listed(&store, &person(0)).await.len(), 1);
+    // The token of an expired session is as taken as any other.
+    let expired = record(3).found_expired(at(1)).build();
+    put(&store, &expired).await;
+    let fourth = Record { token: expired.token, ..record(4).build() };
+    assert_eq!(store.insert(&fourth, None, None, at(60)).await.unwrap(), Insert::Exists);
+    assert_kept(&store, &expired).await;
+}
+
+/// An id or token that exists changes nothing: the record to replace stays, also when it is the one that exists.
+pub(super) async fn never_overwrites_what_it_replaces(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let old = record(1).build();
+    let other = record(2).build();
+    put(&store, &old).await;
+    put(&store, &other).await;
+    for new in [
+        Record { id: old.id, ..record(3).build() },
+        Record { token: old.token, ..record(3).build() },
+        Record { id: other.id, ..record(3).build() },
+        Record { token: other.token, ..record(3).build() },
+    ] {
+        assert_eq!(store.insert(&new, None, Some(&old.id), BASE).await.unwrap(), Insert::Exists);
+        assert_kept(&store, &old).await;
+        assert_kept(&store, &other).await;
+        assert_eq!(listed(&store, &person(0)).await.len(), 2);
+    }
+}
+
+pub(super) async fn ends_the_replaced_one(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let old = record(1).build();
+    let bystander = record(2).build();
+    // Re-authentication keeps the family.
+    let new = record(3).family(old.family).build();
+    put(&store, &old).await;
+    put(&store, &bystander).await;
+    let outcome = store.insert(&new, None, Some(&old.id), at(60)).await.unwrap();
+    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
+    assert_gone(&store, &old).await;
+    assert_kept(&store, &bystander).await;
+    assert_kept(&store, &new).await;
+}
+
+/// Signing in ends the guest session, whose slot has nothing to do with the subject's.
+pub(super) async fn replaces_a_guest_of_another_slot(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let guest = record(1).guest().build();
+    let new = record(2).build();
+    assert_ne!(guest.slot, new.slot);
+    put(&store, &guest).await;
+    let outcome = store.insert(&new, None, Some(&guest.id), at(60)).await.unwrap();
+    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&guest)), evicted: Vec::new() });
+    assert_gone(&store, &guest).await;
+    assert_kept(&store, &new).await;
+}
+
+pub(super) async fn replaces_nothing_that_is_not_there(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let absent = record(1).build();
+    let new = record(2).build();
+    let outcome = store.insert(&new, None, Some(&absent.id), BASE).await.unwrap();
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    let everything = wayleave_core::ports::Listing { subject: None, ..listing(&person(0)) };
+    assert_eq!(pages(&store, &everything).await.len(), 1);
+}

@@ -1,0 +1,7 @@
+//! The suites against the implementations in process memory, and against stores that are wrong on purpose.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test panics")]
+
+mod broken;
+mod directory;
+mod store;
