@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 const CREDENTIAL: &str = "wayleave-master-key";
 
 /// Everything that a configuration is read from. Nothing else is looked at.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// `--data`.
     pub data: Option<PathBuf>,
@@ -46,13 +47,33 @@ pub struct Sources {
     pub flags: Vec<Assignment>,
 }
 
+impl fmt::Debug for Sources {
+    /// Without values, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data, file, folder, environment: _, flags } = self;
+        f.debug_struct("Sources")
+            .field("data", data)
+            .field("file", file)
+            .field("folder", folder)
+            .field("flags", flags)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One value from the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The path of the key.
     pub key: String,
     /// The value.
     pub value: String,
+}
+
+impl fmt::Debug for Assignment {
+    /// Without the value, which may be a secret that was typed into the wrong place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assignment").field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 /// A configuration without problems.

@@ -205,6 +205,12 @@ fn secrets_are_never_shown() {
     }
     let result = load(&Given { flags: &[("metrics.token", secret)], ..Given::default() });
     assert!(!format!("{}{result:?}", check_human(&result)).contains("canary"));
+    let sources = Sources {
+        environment: vec![("WAYLEAVE_METRICS_TOKEN".into(), secret.into())],
+        flags: vec![super::assignment("metrics.token", secret)],
+        ..Sources::default()
+    };
+    assert!(!format!("{sources:?}").contains("canary"));
 }
 
 /// R170: guessable tokens are refused, and a good one is checked by its hash.
