@@ -1,1 +1,7 @@
 //! Stub.
+
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod secrets;

@@ -1,0 +1,148 @@
+//! How large and how slow a request may be, and what its body may be called (R007, R049, A06, A22, A76).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method};
+use http_body_util::Limited;
+
+use crate::error::{ApiError, ErrorCode};
+
+/// The most that one request may be and take. All lengths in bytes.
+#[derive(Copy, Clone, Debug)]
+pub struct RequestLimits {
+    /// The request target, path and query together: 414 beyond.
+    pub most_target_bytes: usize,
+    /// Header fields: 431 beyond.
+    pub most_headers: usize,
+    /// Names and values of all header fields: 431 beyond. Leaves room for a cookie header and a token of their own limits.
+    pub most_header_bytes: usize,
+    /// The body: 413 beyond.
+    pub most_body_bytes: usize,
+    /// How long the body may take to arrive: 408 beyond.
+    pub body_timeout: Duration,
+    /// How long the answer may take to begin: 504 beyond.
+    pub answer_timeout: Duration,
+    /// Whether a body may come without `Content-Length`.
+    pub chunked: Chunked,
+}
+
+/// What becomes of `Transfer-Encoding`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Chunked {
+    /// 411. With it, no request can have two lengths that a proxy and this server would read differently (A76).
+    Refuse,
+    /// Accepted within the limit of the body.
+    Accept,
+}
+
+impl Default for RequestLimits {
+    /// 8 KiB of target, 64 fields of 32 KiB, 64 KiB of body in 10 s, an answer in 30 s, no chunked bodies.
+    fn default() -> Self {
+        Self {
+            most_target_bytes: 8 * 1024,
+            most_headers: 64,
+            most_header_bytes: 32 * 1024,
+            most_body_bytes: 64 * 1024,
+            body_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(30),
+            chunked: Chunked::Refuse,
+        }
+    }
+}
+
+/// Refuses what is too large before anything of it is read, bounds the body, and gives the answer a deadline; for
+/// `axum::middleware::from_fn_with_state`. The limits are left in the request's extensions for
+/// [`body`](crate::http::body).
+pub async fn limits(State(limits): State<Arc<RequestLimits>>, request: Request, next: Next) -> Response {
+    if let Err(code) = check(&limits, &request) {
+        let mut response = ApiError::new(code).into_response();
+        // The body was not read, so the connection cannot be used again.
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        return response;
+    }
+    let mut request = request.map(|body| Body::new(Limited::new(body, limits.most_body_bytes)));
+    request.extensions_mut().insert(*limits);
+    match tokio::time::timeout(limits.answer_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(ErrorCode::Timeout).into_response(),
+    }
+}
+
+fn check(limits: &RequestLimits, request: &Request) -> Result<(), ErrorCode> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.most_target_bytes {
+        return Err(ErrorCode::UriTooLong);
+    }
+    let headers = request.headers();
+    let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).fold(0, usize::saturating_add);
+    if headers.len() > limits.most_headers || bytes > limits.most_header_bytes {
+        return Err(ErrorCode::HeadersTooLarge);
+    }
+    match limits.chunked {
+        Chunked::Refuse if headers.contains_key(TRANSFER_ENCODING) => return Err(ErrorCode::LengthRequired),
+        Chunked::Refuse | Chunked::Accept => {}
+    }
+    match declared_length(headers)? {
+        Some(length) if length > limits.most_body_bytes => Err(ErrorCode::PayloadTooLarge),
+        _ => Ok(()),
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, ErrorCode> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(ErrorCode::BadRequest);
+    }
+    let text = value.to_str().map_err(|_| ErrorCode::BadRequest)?;
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ErrorCode::BadRequest);
+    }
+    // All digits, so the only failure is a number beyond any limit.
+    text.parse().map(Some).map_err(|_| ErrorCode::PayloadTooLarge)
+}
+
+/// For routes that take JSON or nothing: refuses every other kind of body with 415, so that a page of another origin
+/// always needs a preflight (R049, A22). For `axum::middleware::from_fn`.
+pub async fn json_only(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let acceptable = match headers.get(CONTENT_TYPE) {
+        Some(_) => is_json(headers),
+        None => !has_body(headers, request.body()),
+    };
+    if acceptable { next.run(request).await } else { ApiError::new(ErrorCode::UnsupportedMediaType).into_response() }
+}
+
+fn has_body(headers: &HeaderMap, body: &Body) -> bool {
+    use axum::body::HttpBody as _;
+    headers.contains_key(TRANSFER_ENCODING) || !body.is_end_stream()
+}
+
+/// Whether the single `Content-Type` is `application/json`, with `charset=utf-8` or no parameter.
+#[must_use]
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    is_media(headers, "application/json")
+}
+
+/// Whether the single `Content-Type` is `expected`, with `charset=utf-8` or no parameter.
+pub(crate) fn is_media(headers: &HeaderMap, expected: &str) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let Ok(text) = value.to_str() else { return false };
+    let (media, parameter) = match text.split_once(';') {
+        Some((media, parameter)) => (media, Some(parameter.trim())),
+        None => (text, None),
+    };
+    let charset_fits = parameter.is_none_or(|parameter| {
+        parameter.eq_ignore_ascii_case("charset=utf-8") || parameter.eq_ignore_ascii_case("charset=\"utf-8\"")
+    });
+    media.trim().eq_ignore_ascii_case(expected) && charset_fits
+}
