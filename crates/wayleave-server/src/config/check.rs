@@ -119,7 +119,7 @@ impl Check<'_> {
         let config = &self.loading.draft.config;
         let (header, cookie) = (config.server.header_limit, config.server.cookie_limit);
         let (timeout, head) = (config.server.request_timeout, config.server.header_timeout);
-        let whole_kib = config.password.argon2_memory.as_bytes().is_multiple_of(1024);
+        let whole_kib = config.password.argon2_memory.bytes().is_multiple_of(1024);
         let database_is_key = match &config.store.url {
             StoreUrl::Sqlite(path) => config.resolve(path) == config.resolve(&config.keys.master),
             StoreUrl::Memory => false,
@@ -165,10 +165,10 @@ impl Check<'_> {
                     format!("browsers refuse a cookie called `{name}` unless `cookies.secure` is true"),
                 );
             }
-            if name.is_host_only() && cookies.domain.is_some() && path == "cookies.name" {
+            if name.is_host_only() && cookies.domain.is_some() {
                 self.refuse(
                     &["cookies.domain", path],
-                    format!("browsers refuse a cookie called `{name}` with a domain; call it `__Secure-id`"),
+                    format!("browsers refuse a cookie called `{name}` with a domain; begin it with `__Secure-`"),
                 );
             }
         }

@@ -176,12 +176,6 @@ impl Value for Duration {
 pub struct Size(u64);
 
 impl Size {
-    /// So many bytes.
-    #[must_use]
-    pub const fn bytes(bytes: u64) -> Self {
-        Self(bytes)
-    }
-
     /// So many KiB.
     #[must_use]
     pub const fn kib(kib: u64) -> Self {
@@ -190,7 +184,7 @@ impl Size {
 
     /// In bytes.
     #[must_use]
-    pub const fn as_bytes(self) -> u64 {
+    pub const fn bytes(self) -> u64 {
         self.0
     }
 

@@ -1,5 +1,6 @@
 //! The values that are one word out of a few.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::types::InvalidValue;
@@ -22,6 +23,12 @@ macro_rules! words {
                 match self {
                     $(Self::$variant => $word,)+
                 }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
             }
         }
 

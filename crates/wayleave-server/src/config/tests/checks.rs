@@ -70,6 +70,10 @@ fn conflicts_are_refused() {
         ("keys.master = \"wayleave.db\"", "the master key and the database are one file"),
         ("cookies.csrf_name = \"__Host-id\"", "the two cookies bear the same name"),
         ("cookies.csrf_name = \"__HOST-HTTP-csrf\"", "scripts read the CSRF cookie"),
+        (
+            "cookies = { domain = \"a.example\", name = \"id\", csrf_name = \"__Host-c\" }",
+            "cookie called `__Host-c` with",
+        ),
         ("cookies.domain = \"example.org\"", "browsers refuse a cookie called `__Host-id` with a domain"),
         ("cookies.secure = false\ncookies.name = \"id\"", "without `Secure` everybody on the network"),
         ("server.trusted_proxies = [\"0.0.0.0/0\"]", "`0.0.0.0/0` trusts everybody"),
