@@ -28,11 +28,11 @@ impl<'a> BearerToken<'a> {
 #[derive(Copy, Clone)]
 pub enum Authorization<'a> {
     /// There is none.
-    None,
+    Absent,
     /// A bearer token.
     Bearer(BearerToken<'a>),
     /// Credentials of another scheme, which are not ours to read.
-    Other,
+    OtherScheme,
 }
 
 /// The header cannot be honoured. Each of these is a 400 `invalid_request` (R009, R074).
@@ -66,7 +66,7 @@ impl From<InvalidAuthorization> for ApiError {
 /// [`InvalidAuthorization`], in the order in which it lists its cases.
 pub fn authorization(headers: &HeaderMap) -> Result<Authorization<'_>, InvalidAuthorization> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(Authorization::None) };
+    let Some(value) = values.next() else { return Ok(Authorization::Absent) };
     if values.next().is_some() {
         return Err(InvalidAuthorization::Repeated);
     }
@@ -79,7 +79,7 @@ pub fn authorization(headers: &HeaderMap) -> Result<Authorization<'_>, InvalidAu
         return Err(InvalidAuthorization::Malformed);
     }
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Ok(Authorization::Other);
+        return Ok(Authorization::OtherScheme);
     }
     let token = rest.trim_start_matches(' ');
     if is_token68(token) { Ok(Authorization::Bearer(BearerToken(token))) } else { Err(InvalidAuthorization::Malformed) }

@@ -11,9 +11,9 @@ fn read(values: &[&[u8]]) -> Result<Option<String>, InvalidAuthorization> {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
     }
     authorization(&headers).map(|found| match found {
-        Authorization::None => None,
+        Authorization::Absent => None,
         Authorization::Bearer(token) => Some(token.as_str().to_owned()),
-        Authorization::Other => Some("<other>".to_owned()),
+        Authorization::OtherScheme => Some("<other>".to_owned()),
     })
 }
 
