@@ -72,7 +72,7 @@ impl<'r> Columns<'r> {
 
     pub(crate) fn permissions(self, name: &'static str) -> Result<Permissions, StoreError> {
         let names = self.text(name)?.split(' ').filter(|name| !name.is_empty());
-        Ok(Permissions::new(names).map_err(StoreError::corrupt)?)
+        Permissions::new(names).map_err(StoreError::corrupt)
     }
 
     /// A value that is kept as the text it is parsed from.

@@ -85,6 +85,9 @@ pub(crate) enum Refused {
     /// More writes wait than the queue holds.
     #[error("too many writes are waiting")]
     Overloaded,
+    /// The write lock was not to be had.
+    #[error("no transaction could be begun")]
+    NoTransaction,
     /// The store was closed, or its runtime is gone.
     #[error("the store is closed")]
     Closed,

@@ -78,7 +78,8 @@ async fn bring_up_to_date(connection: &mut SqliteConnection) -> Result<(), OpenE
     if found > known {
         return Err(OpenError::NewerSchema { found, known });
     }
-    MIGRATIONS.run(&mut *transaction).await.map_err(|error| OpenError::Migration(error.into()))?;
+    // Not `run`: the compiler cannot see that the future of a generic `Acquire` is `Send` for every lifetime.
+    MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| OpenError::Migration(error.into()))?;
     Ok(transaction.commit().await.map_err(failed)?)
 }
 
@@ -118,13 +119,21 @@ fn create_file(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Makes a folder that nobody else can look into.
-pub(crate) fn create_folder(path: &Path) -> Result<(), OpenError> {
+/// Makes a folder, with those above it, that nobody else can look into.
+fn create_folder(path: &Path) -> Result<(), OpenError> {
+    private_folder().recursive(true).create(path).map_err(|source| OpenError::File { path: path.into(), source })
+}
+
+/// Makes a folder that nobody else can look into, and that was not there before.
+pub(crate) fn create_new_folder(path: &Path) -> Result<(), OpenError> {
+    private_folder().create(path).map_err(|source| OpenError::File { path: path.into(), source })
+}
+
+fn private_folder() -> fs::DirBuilder {
     let mut folder = fs::DirBuilder::new();
-    folder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-    folder.create(path).map_err(|source| OpenError::File { path: path.into(), source })
+    folder
 }
 
 #[cfg(unix)]
@@ -142,3 +151,6 @@ fn warn_if_others_read(path: &Path) -> io::Result<()> {
 fn warn_if_others_read(path: &Path) -> io::Result<()> {
     fs::metadata(path).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests;

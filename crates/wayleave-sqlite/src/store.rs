@@ -48,7 +48,7 @@ impl SqliteStore {
         let mut random = [0; 16];
         options.entropy.fill(&mut random).map_err(StoreError::unavailable)?;
         let folder = std::env::temp_dir().join(format!("wayleave-{:032x}", u128::from_be_bytes(random)));
-        schema::create_folder(&folder)?;
+        schema::create_new_folder(&folder)?;
         let folder = TemporaryFolder(folder);
         let path = folder.0.join("wayleave.sqlite");
         Self::open_file(&path, options, Some(folder)).await

@@ -150,10 +150,10 @@ async fn carry_out(connection: &mut SqliteConnection, mut jobs: Vec<Box<dyn Job>
 /// One transaction for all. `false` when it came to nothing and each must be run alone.
 async fn commit_together(connection: &mut SqliteConnection, jobs: &mut [Box<dyn Job>]) -> bool {
     if let Err(error) = execute(connection, "BEGIN IMMEDIATE").await {
-        // The lock is somebody else's for longer than anybody waits; the others would only wait as long again.
-        let reason = error.to_string();
+        // The lock is somebody else's for longer than anybody waits; alone, each would only wait as long again.
+        tracing::warn!(%error, writes = jobs.len(), "no transaction could be begun");
         for job in jobs {
-            job.fail(StoreError::unavailable(reason.clone()));
+            job.fail(Refused::NoTransaction.into());
         }
         return true;
     }

@@ -80,7 +80,7 @@ impl RotateRecord {
         let family = record.family.0.to_vec();
         let spend = sqlx::query(SPEND).bind(presented.hash.0.to_vec()).bind(family.clone()).bind(now.as_millis());
         spend.execute(&mut *connection).await.map_err(failed)?;
-        if generation % FORGET_EVERY == 0 {
+        if generation.is_multiple_of(FORGET_EVERY) {
             let kept = i64::try_from(Rotation::SPENT_KEPT).unwrap_or(i64::MAX);
             sqlx::query(FORGET_OLDEST).bind(family).bind(kept).execute(connection).await.map_err(failed)?;
         }
