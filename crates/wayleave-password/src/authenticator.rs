@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use wayleave_core::authentication::{ForeignSubject, Method, Prover};
 use wayleave_core::lockout::{Reservation, Rule};
 use wayleave_core::ports::{
@@ -66,7 +67,8 @@ pub struct PasswordAuthenticator {
     hasher: Arc<Hasher>,
     prover: Prover,
     buckets: BucketKey,
-    options: Options,
+    rule: RwLock<Rule>,
+    requirements: Requirements,
     nobody: Nobody,
 }
 
@@ -103,7 +105,13 @@ impl PasswordAuthenticator {
         if !speaks {
             return Err(Error::ForeignProver(ForeignSubject));
         }
-        Ok(Self { ports, hasher, prover, buckets, options, nobody })
+        let Options { rule, requirements } = options;
+        Ok(Self { ports, hasher, prover, buckets, rule: RwLock::new(rule), requirements, nobody })
+    }
+
+    /// Puts another lockout rule in force, from the next attempt on. A lock that holds already keeps its end.
+    pub fn set_rule(&self, rule: Rule) {
+        *self.rule.write() = rule;
     }
 
     /// Checks a sign-in.
@@ -162,7 +170,7 @@ impl PasswordAuthenticator {
     /// [`SetPasswordError`].
     pub async fn prepare(&self, account: &Account, new: Password) -> Result<Credential, SetPasswordError> {
         let place = self.hasher.admit()?;
-        let (requirements, about) = (self.options.requirements.clone(), account.clone());
+        let (requirements, about) = (self.requirements.clone(), account.clone());
         let refuse = move |password: &Password| requirements.check(password, &about);
         let hash = self.hasher.hash(place, new, refuse).await.map_err(Error::from)??;
         let secret = hash.encode().map_err(Error::from)?;
@@ -201,7 +209,8 @@ impl PasswordAuthenticator {
 
     async fn prove(&self, claim: Claim, password: Password, place: Place, now: Timestamp) -> Result<Outcome, Error> {
         let Claim { account, absent, counter, known_device } = claim;
-        let locks = match self.ports.counters.reserve(counter, self.options.rule, now).await? {
+        let rule = *self.rule.read();
+        let locks = match self.ports.counters.reserve(counter, rule, now).await? {
             Reservation::Granted { remaining: _, locks } => locks,
             Reservation::Locked { until } => return Ok(Outcome::Locked { until }),
         };

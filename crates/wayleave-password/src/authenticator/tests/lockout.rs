@@ -163,3 +163,20 @@ async fn a_busy_hasher_costs_no_attempt() {
     drop(places);
     assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "verified");
 }
+
+/// R100: a rule that administrators change holds from the next attempt on, and opens no lock that it finds.
+#[tokio::test]
+async fn a_new_rule_holds_from_the_next_attempt_on() {
+    let world = World::new().await;
+    for _ in 0..2 {
+        assert_eq!(word(&world.attempt(OWNER, WRONG).await), "wrong_password");
+    }
+    world.password.set_rule(Rule { attempts: 3, lock: Duration::from_secs(60), ..Rule::DEFAULT });
+    assert!(matches!(world.attempt(OWNER, WRONG).await, Outcome::Refused(refused) if refused.locks()));
+    let until = FakeClock::START.plus(Duration::from_secs(60));
+    assert!(matches!(world.attempt(OWNER, RIGHT).await, Outcome::Locked { until: found } if found == until));
+    world.password.set_rule(Rule { attempts: 100, ..Rule::DEFAULT });
+    assert!(matches!(world.attempt(OWNER, RIGHT).await, Outcome::Locked { until: found } if found == until));
+    world.clock.set(until);
+    assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "verified");
+}
