@@ -1,7 +1,23 @@
-//! Stub.
+//! For operators: the session server, its configuration and its command line. The one place where concrete parts meet.
 
+pub mod access;
+pub mod app;
+pub mod assembly;
+pub mod audit;
+pub mod changes;
 pub mod cli;
 pub mod config;
+pub mod cookies;
+mod device;
 pub mod error;
 pub mod http;
+pub mod links;
+pub mod logging;
+pub mod metrics;
+pub mod router;
+pub mod routes;
 pub mod secrets;
+pub mod settings;
+pub mod signing;
+pub mod trail;
+pub mod wire;

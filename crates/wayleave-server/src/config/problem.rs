@@ -203,6 +203,14 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.human(&mut text);
+        f.write_str(text.trim_end())
+    }
+}
+
 impl Warning {
     pub(super) fn human(&self, text: &mut String) {
         let label = match self.importance {

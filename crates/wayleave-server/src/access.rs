@@ -1,0 +1,385 @@
+//! Who is asking, and whether the route lets them: runs in front of every handler, by the row of the route table.
+//!
+//! A request shows at most one credential: the session cookie or one `Authorization: Bearer`, which holds an access
+//! token or a service key. Cookies are judged by Origin, Fetch Metadata and the CSRF token before anything else is
+//! done with them.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::USER_AGENT;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use wayleave::{Origin, Session, Shown, ValidateError};
+use wayleave_core::ports::ServiceKey;
+use wayleave_core::token::{ServiceToken, SessionToken};
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::audit::Entry;
+use crate::device;
+use crate::error::{ApiError, ErrorCode, StepUp};
+use crate::http::bearer::{Authorization, authorization};
+use crate::http::client_address::ClientAddress;
+use crate::http::cookies::{InvalidCookie, RequestCookies, put_cookie};
+use crate::http::csrf::{CsrfBinding, CsrfFailure, Submitted};
+use crate::http::fetch_metadata::{self, Sensitivity, Verdict};
+use crate::http::request_id::RequestId;
+
+/// The permission that administration takes.
+pub const ADMIN: &str = "admin";
+
+/// The context entry of a session that may do nothing but choose a new password.
+pub const MUST_CHANGE_PASSWORD: &str = "must_change_password";
+
+/// Marks a request as not the user's doing, so that it leaves the idle limit running (R016).
+const BACKGROUND: &str = "x-wayleave-background";
+
+/// What a route demands of whoever asks.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Nothing.
+    Nobody,
+    /// A valid session.
+    Session,
+    /// A valid session with a recent sign-in.
+    Fresh,
+    /// A valid session with the `admin` permission and a recent sign-in.
+    Admin,
+    /// A service key.
+    Service,
+}
+
+/// How a route is protected against requests that a foreign page makes with somebody's cookies.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum CsrfRule {
+    /// A CSRF token, whenever the request carries a cookie of ours.
+    Token,
+    /// The right Origin is enough: for signing out, which must work when the token has expired.
+    Origin,
+    /// The handler decides, since it depends on the body.
+    Handler,
+}
+
+/// Whether a request to a route counts as its user's activity.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ActivityRule {
+    /// It does.
+    Counts,
+    /// It only asks how things stand.
+    Asks,
+}
+
+/// What the guard needs to know of a route.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Who may.
+    pub demand: Demand,
+    /// How cookies are protected.
+    pub csrf: CsrfRule,
+    /// What it means for the idle limit.
+    pub activity: ActivityRule,
+}
+
+/// How a credential came.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// Not at all.
+    Nothing,
+    /// In the session cookie.
+    Cookie,
+    /// In the `Authorization` header.
+    Bearer,
+}
+
+/// A request, as far as handlers care who sent it. Handlers take it as an argument.
+#[derive(Clone)]
+pub struct Context {
+    /// For events and the audit log.
+    pub origin: Origin,
+    /// The device, as far as it told.
+    pub device: Option<Box<str>>,
+    /// How the credential came.
+    pub carrier: Carrier,
+    /// The credential itself.
+    credential: Option<Arc<Zeroizing<String>>>,
+    /// The session behind it, where the route demands one.
+    session: Option<Session>,
+    /// The service behind it, where the route demands one.
+    service: Option<Arc<ServiceKey>>,
+    active: bool,
+}
+
+impl Context {
+    /// The session of the request. Routes that demand one always have it.
+    ///
+    /// # Errors
+    /// 401 where there is none.
+    pub fn session(&self) -> Result<&Session, ApiError> {
+        self.session.as_ref().ok_or_else(|| ApiError::new(ErrorCode::SessionRequired))
+    }
+
+    /// The service of the request. Routes that demand one always have it.
+    ///
+    /// # Errors
+    /// 401 where there is none.
+    pub fn service(&self) -> Result<&ServiceKey, ApiError> {
+        self.service.as_deref().ok_or_else(|| ApiError::new(ErrorCode::SessionRequired))
+    }
+
+    /// The credential, for routes that look at it themselves.
+    #[must_use]
+    pub fn credential(&self) -> Option<&str> {
+        self.credential.as_ref().map(|credential| credential.as_str())
+    }
+
+    /// What the request shows to the session manager.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        Shown { fingerprint: None, active: self.active, origin: self.origin.clone() }
+    }
+
+    /// The subject of the request's session, as the actor of what it does to others.
+    #[must_use]
+    pub fn as_actor(&self) -> Origin {
+        let actor = self.session.as_ref().and_then(Session::subject).map(|subject| subject.as_str().into());
+        Origin { actor, ..self.origin.clone() }
+    }
+
+    /// An audit entry of this request.
+    #[must_use]
+    pub fn entry(&self, event: &'static str) -> Entry {
+        Entry {
+            event,
+            actor: self.origin.actor.as_deref().map(Into::into),
+            source: self.origin.network.as_deref().map(Into::into),
+            request: self.origin.request.as_deref().map(Into::into),
+            ..Entry::default()
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Context {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // The guard puts it there for every row of the table.
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| ApiError::new(ErrorCode::InternalError))
+    }
+}
+
+/// The guard of one row.
+#[derive(Clone)]
+pub struct Guard {
+    /// The application.
+    pub app: Arc<App>,
+    /// The row's rules.
+    pub rules: Rules,
+}
+
+/// Lets a request through to its handler, or refuses it; for `axum::middleware::from_fn_with_state`.
+pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let mut stale_cookie = false;
+    let mut response = match admit(&guard, &request, &mut stale_cookie).await {
+        Ok(context) => {
+            request.extensions_mut().insert(context);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    // A handler that set a new cookie has the last word.
+    let sets_cookie = response.headers().get_all(http::header::SET_COOKIE).iter().any(|cookie| {
+        cookie.as_bytes().starts_with(guard.app.cookies.session.name().as_bytes())
+    });
+    if stale_cookie && !sets_cookie {
+        put_cookie(response.headers_mut(), guard.app.cookies.session.removal());
+    }
+    response
+}
+
+async fn admit(guard: &Guard, request: &Request, stale_cookie: &mut bool) -> Result<Context, ApiError> {
+    let Guard { app, rules } = guard;
+    let headers = request.headers();
+    let origin = Origin {
+        request: request.extensions().get::<RequestId>().map(|id| id.as_str().into()),
+        network: request.extensions().get::<ClientAddress>().map(|address| address.coarse().to_string().into()),
+        actor: None,
+    };
+    let cookies = RequestCookies::read(headers)?;
+    let cookie = cookies.find(app.cookies.session.name()).inspect_err(|error| match error {
+        InvalidCookie::Duplicate => app.record(Entry {
+            event: "cookie.duplicate",
+            source: origin.network.as_deref().map(Into::into),
+            request: origin.request.as_deref().map(Into::into),
+            ..Entry::default()
+        }),
+        InvalidCookie::TooLarge | InvalidCookie::Malformed => {}
+    })?;
+    let bearer = match authorization(headers)? {
+        Authorization::Bearer(token) => Some(token.as_str()),
+        Authorization::Absent | Authorization::OtherScheme => None,
+    };
+    let (carrier, credential) = match (cookie, bearer) {
+        (Some(_), Some(_)) => return Err(ApiError::new(ErrorCode::InvalidRequest)),
+        (Some(cookie), None) => (Carrier::Cookie, Some(cookie)),
+        (None, Some(bearer)) => (Carrier::Bearer, Some(bearer)),
+        (None, None) => (Carrier::Nothing, None),
+    };
+    if !request.method().is_safe() {
+        defend(app, *rules, request.method(), headers, &cookies, carrier).inspect_err(|error| {
+            app.record(Entry {
+                event: "request.refused",
+                source: origin.network.as_deref().map(Into::into),
+                request: origin.request.as_deref().map(Into::into),
+                reason: Some(error.code().as_str()),
+                ..Entry::default()
+            });
+        })?;
+    }
+    let mut context = Context {
+        origin,
+        device: headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).and_then(device::label),
+        carrier,
+        credential: credential.map(|credential| Arc::new(Zeroizing::new(credential.to_owned()))),
+        session: None,
+        service: None,
+        active: rules.activity == ActivityRule::Counts && !headers.contains_key(BACKGROUND),
+    };
+    match rules.demand {
+        Demand::Nobody => {}
+        Demand::Service => context.service = Some(Arc::new(service(app, &context, credential).await?)),
+        Demand::Session | Demand::Fresh | Demand::Admin => {
+            let session = session(app, &context, credential).await.inspect_err(|error| {
+                *stale_cookie = carrier == Carrier::Cookie
+                    && matches!(error.code(), ErrorCode::SessionExpired | ErrorCode::SessionInvalid);
+            })?;
+            meets(app, rules.demand, &session)?;
+            context.session = Some(session);
+        }
+    }
+    Ok(context)
+}
+
+/// Whether the request could have been made by a foreign page with somebody's cookies (R044-R051).
+fn defend(
+    app: &App,
+    rules: Rules,
+    method: &Method,
+    headers: &HeaderMap,
+    cookies: &RequestCookies<'_>,
+    carrier: Carrier,
+) -> Result<(), ApiError> {
+    let from_browser = ["origin", "sec-fetch-site", "referer"].iter().any(|name| headers.contains_key(*name));
+    if cookies.is_empty() && (!from_browser || carrier == Carrier::Bearer) {
+        return Ok(());
+    }
+    let sensitivity = match rules.csrf {
+        CsrfRule::Origin => Sensitivity::Sensitive,
+        CsrfRule::Token | CsrfRule::Handler => Sensitivity::Ordinary,
+    };
+    let verdict = fetch_metadata::judge(&app.cookies.origins, method, headers, sensitivity);
+    match rules.csrf {
+        CsrfRule::Handler => verdict.into_result(),
+        CsrfRule::Token => {
+            verdict.into_result()?;
+            check_csrf(app, headers, cookies)
+        }
+        // With a good token the Origin need not be shown, and the other way round.
+        CsrfRule::Origin => match verdict {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny(_) if !from_browser => check_csrf(app, headers, cookies),
+            Verdict::Deny(_) => verdict.into_result(),
+        },
+    }
+}
+
+/// Checks the CSRF token of a request that carries cookies of ours; one without any needs none.
+///
+/// # Errors
+/// 403 `csrf_failed`.
+pub fn check_csrf(app: &App, headers: &HeaderMap, cookies: &RequestCookies<'_>) -> Result<(), ApiError> {
+    let session = cookies.find(app.cookies.session.name())?;
+    let pre_session = cookies.find(app.cookies.pre_session.name())?;
+    if session.is_none() && pre_session.is_none() {
+        return Ok(());
+    }
+    require_csrf(app, headers, cookies)
+}
+
+/// Checks the CSRF token of a request, whatever cookies it carries.
+///
+/// # Errors
+/// 403 `csrf_failed`.
+pub fn require_csrf(app: &App, headers: &HeaderMap, cookies: &RequestCookies<'_>) -> Result<(), ApiError> {
+    let session = cookies.find(app.cookies.session.name())?;
+    let pre_session = cookies.find(app.cookies.pre_session.name())?;
+    let explicit = headers.get("x-csrf-token").and_then(|value| value.to_str().ok());
+    let submitted = Submitted { explicit, cookie: cookies.find(app.cookies.csrf.name())? };
+    let hash = session.and_then(|text| SessionToken::parse(text).ok()).map(|token| token.hash());
+    let checked = match (&hash, pre_session) {
+        (Some(hash), _) => app.csrf.verify(submitted, CsrfBinding::Session(&hash.0)),
+        (None, Some(value)) => app.csrf.verify(submitted, CsrfBinding::PreSession(value.as_bytes())),
+        (None, None) => Err(CsrfFailure::Missing),
+    };
+    checked.map_err(|_| ApiError::new(ErrorCode::CsrfFailed))
+}
+
+async fn session(app: &App, context: &Context, credential: Option<&str>) -> Result<Session, ApiError> {
+    let Some(credential) = credential else {
+        return Err(ApiError::new(ErrorCode::SessionRequired));
+    };
+    app.manager.validate(credential, &context.shown()).await.map_err(ApiError::from)
+}
+
+async fn service(app: &App, context: &Context, credential: Option<&str>) -> Result<ServiceKey, ApiError> {
+    let Some(credential) = credential.filter(|_| context.carrier == Carrier::Bearer) else {
+        return Err(ApiError::new(ErrorCode::SessionRequired));
+    };
+    let token = ServiceToken::parse(credential).map_err(|_| ApiError::new(ErrorCode::SessionInvalid))?;
+    let key = app.directory.service_keys.by_key(token.hash().0).await?;
+    key.filter(|key| key.is_live(app.now())).ok_or_else(|| ApiError::new(ErrorCode::SessionInvalid))
+}
+
+/// Whether a valid session is enough for what the route demands.
+fn meets(app: &App, demand: Demand, session: &Session) -> Result<(), ApiError> {
+    let max_age = app.options.step_up_max_age;
+    let fresh = || {
+        session
+            .fresh(max_age, app.now())
+            .map_err(|_| ApiError::step_up(StepUp { acr_values: "1", max_age }))
+    };
+    match demand {
+        Demand::Nobody | Demand::Session | Demand::Service => Ok(()),
+        Demand::Fresh => fresh(),
+        Demand::Admin => {
+            permitted(session, ADMIN)?;
+            fresh()
+        }
+    }
+}
+
+/// Whether a session holds a permission.
+///
+/// # Errors
+/// 403 `permission_denied`, or `password_change_required` where that is what stands in the way.
+pub fn permitted(session: &Session, permission: &str) -> Result<(), ApiError> {
+    if session.permissions().contains(permission) {
+        Ok(())
+    } else if session.record().context.get(MUST_CHANGE_PASSWORD).is_some() {
+        Err(ApiError::new(ErrorCode::PasswordChangeRequired))
+    } else {
+        Err(ApiError::permission_denied(permission))
+    }
+}
+
+impl From<ValidateError> for ApiError {
+    fn from(error: ValidateError) -> Self {
+        match error {
+            ValidateError::Expired(_) => Self::new(ErrorCode::SessionExpired),
+            ValidateError::Invalid => Self::new(ErrorCode::SessionInvalid),
+            ValidateError::Store(error) => error.into(),
+        }
+    }
+}

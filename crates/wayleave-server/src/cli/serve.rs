@@ -1,0 +1,203 @@
+//! `wayleave serve`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use wayleave::{Background, SystemClock, SystemEntropy};
+use wayleave_core::ports::{Deposit, StoreError};
+use wayleave_core::ticket::{Purpose, Ticket};
+use wayleave_core::token::LinkToken;
+
+use super::{failed, remark, say};
+use crate::access::ADMIN;
+use crate::app::App;
+use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint, StartError};
+use crate::changes::Watch;
+use crate::config::{Config, Loaded};
+use crate::http::serve::{Stopped, serve};
+use crate::logging;
+use crate::router::{self, Limits};
+use crate::secrets;
+
+/// How long the link that makes the first administrator is good.
+const SETUP: Duration = Duration::from_secs(15 * 60);
+/// How often the server looks whether another process changed its store.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// Serves until a signal says to stop.
+pub(super) async fn run(loaded: &Loaded) -> ExitCode {
+    match start(&loaded.config).await {
+        Ok(code) => code,
+        Err(error) => failed(&*error),
+    }
+}
+
+async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    logging::start(config);
+    crate::http::panic::install_silent_hook();
+    let ambient = Ambient { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
+    let opened = secrets::open(config, &*ambient.entropy)?;
+    // The address is taken first: a second server on the same folder ends here, before it touches the store.
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", config.server.listen))?;
+    let bound = listener.local_addr()?;
+    let ring = Arc::new(opened.keys.key_ring().map_err(|_| StartError::Keys)?);
+    let backend = Backend::open(config, ring, &ambient).await?;
+    let link_file = config.resolve(Path::new("setup-link"));
+    let setup_done = {
+        let link_file = link_file.clone();
+        move || remove(&link_file)
+    };
+    let assembly = assembly::assemble(Blueprint {
+        config,
+        keys: &opened.keys,
+        backend,
+        ambient,
+        bound,
+        node: "server",
+        setup_done: Arc::new(setup_done),
+    })
+    .await?;
+    let app = Arc::clone(&assembly.app);
+    say(&format!("Wayleave {} listens on {}", env!("CARGO_PKG_VERSION"), app.options.public_url));
+    say(&format!("Data folder: {}", opened.folder.path().display()));
+    offer_setup(&app, &link_file).await?;
+    app.record(crate::audit::Entry { event: "server.started", ..crate::audit::Entry::default() });
+    let stop = stop_on_signal()?;
+    let limits = assembly::rate_limits(config)?;
+    let upkeep = tokio::spawn(upkeep(Arc::clone(&app), limits.clone(), stop.clone()));
+    let background = tokio::spawn(Arc::clone(&app.manager).run_background(background(config), stop.clone()));
+    let router = assembly::http_stack(config, bound, Arc::clone(&app.entropy))?.wrap(router::router(&app, &limits));
+    let stopped = serve(listener, router, assembly::serve_options(config), stop.clone()).await;
+    stop.cancel();
+    let _ = upkeep.await;
+    let _ = background.await;
+    finish(app, assembly).await;
+    Ok(match stopped {
+        Stopped::Drained => ExitCode::SUCCESS,
+        Stopped::Cut(connections) => {
+            remark(&format!("{connections} connections were cut at the deadline"));
+            ExitCode::SUCCESS
+        }
+    })
+}
+
+async fn finish(app: Arc<App>, assembly: Assembly) {
+    app.record(crate::audit::Entry { event: "server.stopped", ..crate::audit::Entry::default() });
+    drop(app);
+    assembly.stop().await;
+}
+
+fn background(config: &Config) -> Background {
+    Background {
+        flush_every: config.sessions.last_seen_flush,
+        sweep_every: config.sessions.sweep_interval,
+        sweep_batch: config.sessions.sweep_batch,
+        keep_ended: config.sessions.retention,
+        ..Background::default()
+    }
+}
+
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+/// Follows what other processes do to the store, and forgets what need not be remembered.
+async fn upkeep(app: Arc<App>, limits: Limits, stop: CancellationToken) {
+    let mut look = tokio::time::interval(WATCH);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    let mut watch = None;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = look.tick() => {
+                if let Err(error) = follow(&app, &mut watch).await {
+                    tracing::warn!(%error, "the store could not be asked for changes");
+                }
+            }
+            _ = minute.tick() => {
+                limits.iter().for_each(|limit| limit.sweep());
+                let rule = app.policy.current().policy.lockout();
+                if let Err(error) = app.directory.counters.sweep(rule, app.now(), 10_000).await {
+                    tracing::warn!(%error, "old counters could not be removed");
+                }
+            }
+        }
+    }
+}
+
+async fn follow(app: &App, watch: &mut Option<Watch>) -> Result<(), StoreError> {
+    match watch {
+        None => *watch = Some(Watch::start(Arc::clone(&app.directory.settings)).await?),
+        Some(watch) => {
+            if watch.changed().await? {
+                app.reload().await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// While nobody can administer the deployment: makes the link for whoever started the server. It goes to a terminal,
+/// where only that person sees it; otherwise into a file that only the server's user can read, never into a log.
+async fn offer_setup(app: &App, link_file: &PathBuf) -> Result<(), Box<dyn std::error::Error>> {
+    if app.directory.accounts.anybody_holds(ADMIN).await? {
+        remove(link_file);
+        return Ok(());
+    }
+    let mut random = [0; 34];
+    app.entropy.fill(&mut random)?;
+    let token = LinkToken::new(random);
+    let now = app.now();
+    let ticket = Ticket {
+        purpose: Purpose::Setup,
+        key: token.hash().0,
+        payload: Box::default(),
+        expires_at: now.plus(SETUP),
+    };
+    if app.store.deposit(&ticket, 64, now).await? != Deposit::Done {
+        remark("There is no administrator yet, and too many links to make one wait to expire. Start again later.");
+        return Ok(());
+    }
+    let link = format!("{}/setup#{}", app.options.public_url, *token.reveal());
+    if std::io::stdout().is_terminal() {
+        say(&format!("There is no administrator yet. Make one within 15 minutes, with this link, good once:\n  {link}"));
+    } else {
+        remove(link_file);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(link_file)?;
+        writeln!(file, "{link}")?;
+        say(&format!(
+            "There is no administrator yet. Make one within 15 minutes, with the link in {}, good once.",
+            link_file.display()
+        ));
+    }
+    Ok(())
+}
+
+fn remove(file: &Path) {
+    match std::fs::remove_file(file) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => remark(&format!("cannot remove {}: {error}", file.display())),
+    }
+}

@@ -1,0 +1,270 @@
+//! Every route and what it demands, in one table. The router, the OpenAPI document and the authorization test are made
+//! from it.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use crate::access::{ActivityRule, CsrfRule, Demand, Guard, Rules, guard};
+use crate::app::App;
+use crate::error::{ApiError, ErrorCode};
+use crate::http::client_address::ClientAddress;
+use crate::http::limits::json_only;
+use crate::http::rate_limit::{RateKey, RateLimit};
+use crate::routes::{account, admin, health, introspection, sessions, setup, sign_in, verify};
+
+/// How often one client may call a route.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// As often as it likes: validation on behalf of others, and health.
+    Unlimited,
+    /// Signing in and proving again.
+    Login,
+    /// Making accounts.
+    Register,
+    /// Refreshing.
+    Refresh,
+    /// Everything else of somebody signed in.
+    Session,
+    /// Administration.
+    Admin,
+    /// What services ask.
+    Service,
+}
+
+/// What kinds of body a route takes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// JSON or none; anything else is refused with 415, so that a foreign page always needs a preflight (R049).
+    Json,
+    /// What the standard behind the route says.
+    Any,
+}
+
+/// A row of the table.
+pub struct Row {
+    /// What the route demands.
+    pub rules: Rules,
+    /// How often it may be called.
+    pub class: Class,
+    /// What it takes.
+    pub bodies: Bodies,
+    route: UtoipaMethodRouter<Arc<App>>,
+}
+
+impl Row {
+    /// The path and the method, as the OpenAPI document has them.
+    #[must_use]
+    pub fn route(&self) -> Option<(&str, HttpMethod)> {
+        let (path, item) = self.route.1.paths.iter().next()?;
+        let methods = [
+            (&item.get, HttpMethod::Get),
+            (&item.put, HttpMethod::Put),
+            (&item.post, HttpMethod::Post),
+            (&item.delete, HttpMethod::Delete),
+            (&item.patch, HttpMethod::Patch),
+        ];
+        methods.into_iter().find(|(operation, _)| operation.is_some()).map(|(_, method)| (path.as_str(), method))
+    }
+}
+
+/// The table.
+#[must_use]
+#[rustfmt::skip]
+pub fn table() -> Vec<Row> {
+    use ActivityRule::{Asks, Counts};
+    use Bodies::{Any, Json};
+    use CsrfRule::{Handler, Origin, Token};
+    use Demand::{Admin, Fresh, Nobody, Service, Session};
+
+    let row = |demand, csrf, activity, class, bodies, route| Row {
+        rules: Rules { demand, csrf, activity }, class, bodies, route,
+    };
+    vec![
+        row(Nobody,  Token,   Asks,   Class::Session,   Json, routes!(sign_in::csrf)),
+        row(Nobody,  Handler, Counts, Class::Login,     Json, routes!(sign_in::login)),
+        row(Nobody,  Origin,  Asks,   Class::Session,   Json, routes!(sign_in::logout)),
+        row(Session, Token,   Asks,   Class::Session,   Json, routes!(sign_in::session)),
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(sign_in::user)),
+
+        row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(account::register)),
+        row(Session, Token,   Counts, Class::Login,     Json, routes!(account::change_password)),
+        row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(account::reset_password)),
+        row(Session, Token,   Counts, Class::Login,     Json, routes!(account::step_up)),
+        row(Nobody,  Token,   Asks,   Class::Register,  Json, routes!(setup::page)),
+        row(Nobody,  Handler, Asks,   Class::Register,  Any,  routes!(setup::submit)),
+
+        row(Service, Token,   Counts, Class::Service,   Json, routes!(sessions::create)),
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::list)),
+        row(Session, Token,   Asks,   Class::Session,   Json, routes!(sessions::current)),
+        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(sessions::validate)),
+        row(Nobody,  Token,   Counts, Class::Refresh,   Json, routes!(sessions::refresh)),
+        row(Nobody,  Origin,  Asks,   Class::Session,   Json, routes!(sessions::logout)),
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::extend)),
+        row(Fresh,   Token,   Counts, Class::Session,   Json, routes!(sessions::end_one)),
+        row(Fresh,   Token,   Counts, Class::Session,   Json, routes!(sessions::end_many)),
+
+        row(Session, Token,   Counts, Class::Unlimited, Any,  routes!(verify::verify)),
+        row(Service, Token,   Asks,   Class::Service,   Any,  routes!(introspection::introspect)),
+        row(Service, Token,   Asks,   Class::Service,   Any,  routes!(introspection::revoke)),
+        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(introspection::jwks)),
+
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::settings::read)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::settings::change)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::sessions::list)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::sessions::show)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::sessions::end_one)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::sessions::end_all)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::list)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::create)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::show)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::change)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::unlock)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::reset_link)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::end_sessions)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::invitations::list)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::invitations::create)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::invitations::withdraw)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::service_keys::list)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::service_keys::create)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::service_keys::revoke)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::audit::query)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::stats::stats)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::stats::sweep)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::keys::list)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::keys::rotate)),
+
+        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(health::alive)),
+        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(health::ready)),
+        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(health::metrics)),
+        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(health::openapi)),
+    ]
+}
+
+/// The limits of the classes that have one.
+#[derive(Clone, Default)]
+pub struct Limits {
+    /// See [`Class::Login`].
+    pub login: Option<Arc<RateLimit>>,
+    /// See [`Class::Register`].
+    pub register: Option<Arc<RateLimit>>,
+    /// See [`Class::Refresh`].
+    pub refresh: Option<Arc<RateLimit>>,
+    /// See [`Class::Session`].
+    pub session: Option<Arc<RateLimit>>,
+    /// See [`Class::Admin`].
+    pub admin: Option<Arc<RateLimit>>,
+    /// See [`Class::Service`].
+    pub service: Option<Arc<RateLimit>>,
+}
+
+impl Limits {
+    fn of(&self, class: Class) -> Option<Arc<RateLimit>> {
+        match class {
+            Class::Unlimited => None,
+            Class::Login => self.login.clone(),
+            Class::Register => self.register.clone(),
+            Class::Refresh => self.refresh.clone(),
+            Class::Session => self.session.clone(),
+            Class::Admin => self.admin.clone(),
+            Class::Service => self.service.clone(),
+        }
+    }
+
+    /// Every limit there is, for upkeep.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<RateLimit>> {
+        let Self { login, register, refresh, session, admin, service } = self;
+        [login, register, refresh, session, admin, service].into_iter().flatten()
+    }
+}
+
+/// The router of the whole API, without the general layers of [`crate::http::stack`].
+#[must_use]
+pub fn router(app: &Arc<App>, limits: &Limits) -> Router {
+    let mut router = OpenApiRouter::new();
+    for Row { rules, class, bodies, route: (schemas, paths, mut route) } in table() {
+        match bodies {
+            Bodies::Json => route = route.layer(from_fn(json_only)),
+            Bodies::Any => {}
+        }
+        route = route.layer(from_fn_with_state(Guard { app: Arc::clone(app), rules }, guard));
+        if let Some(limit) = limits.of(class) {
+            route = route.layer(from_fn_with_state((Arc::clone(app), limit), limited));
+        }
+        router = router.routes((schemas, paths, route));
+    }
+    let (router, _) = router.split_for_parts();
+    router
+        .route_layer(from_fn_with_state(app.metrics.clone(), crate::metrics::observe))
+        .fallback(async || ApiError::new(ErrorCode::NotFound))
+        .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed))
+        .with_state(Arc::clone(app))
+}
+
+/// Counts a request against its client, and puts refusals into the audit log.
+async fn limited(State((app, limit)): State<(Arc<App>, Arc<RateLimit>)>, request: Request, next: Next) -> Response {
+    let client = request.extensions().get::<ClientAddress>().copied();
+    match limit.check(client.map_or(RateKey::EVERYONE, RateKey::of)) {
+        Ok(allowance) => {
+            let mut response = next.run(request).await;
+            allowance.write(response.headers_mut());
+            response
+        }
+        Err(refusal) => {
+            app.record(crate::audit::Entry {
+                event: "request.rate_limited",
+                source: client.map(|client| client.coarse().to_string().into()),
+                ..crate::audit::Entry::default()
+            });
+            ApiError::from(refusal).into_response()
+        }
+    }
+}
+
+/// The OpenAPI document of the table.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Wayleave")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Sessions for every kind of client."))
+        .build();
+    let mut router = OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build());
+    for row in table() {
+        router = router.routes(row.route);
+    }
+    let (_, mut document): (Router<Arc<App>>, _) = router.split_for_parts();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(
+        "session",
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            "__Host-id",
+            "The session cookie. Unsafe methods also need the `x-csrf-token` header.",
+        ))),
+    );
+    components.add_security_scheme("bearer", bearer("An access token of a session."));
+    components.add_security_scheme("service", bearer("A service key, `sk_...`."));
+    document
+}
+
+fn bearer(description: &str) -> SecurityScheme {
+    SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build())
+}
+
+/// The document as it is served and committed: JSON with two blanks of indentation and a final line break.
+#[must_use]
+pub fn openapi_text() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let mut text = openapi().to_pretty_json().unwrap_or_default();
+        text.push('\n');
+        text
+    })
+}

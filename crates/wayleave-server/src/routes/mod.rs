@@ -1,0 +1,10 @@
+//! The handlers, a file per concern. What each route demands stands in the table of [`crate::router`].
+
+pub mod account;
+pub mod admin;
+pub mod health;
+pub mod introspection;
+pub mod sessions;
+pub mod setup;
+pub mod sign_in;
+pub mod verify;

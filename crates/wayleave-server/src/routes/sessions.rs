@@ -1,0 +1,364 @@
+//! Sessions: opening by service key, listing, checking, refreshing, extending, ending.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use wayleave::events::Cause;
+use wayleave::{ExtendError, Open, RefreshError};
+use wayleave_core::entries::Entries;
+use wayleave_core::id::SessionId;
+use wayleave_core::permission::{Ceiling, Permissions};
+use wayleave_core::record::{Client, MAX_LABEL};
+use wayleave_core::subject::Subject;
+use wayleave_core::time::Timestamp;
+
+use super::sign_in::{self, TokenAnswer};
+use crate::access::{Carrier, Context};
+use crate::app::App;
+use crate::error::{ApiError, ErrorCode};
+use crate::http::body::JsonBody;
+use crate::http::cookies::{Lifetime, put_cookie};
+use crate::http::query::Query;
+use crate::wire::{Done, Envelope, ErrorBody, PageOf, PageQuery, SessionInfo, rfc3339};
+
+/// A session for somebody that a trusted backend vouches for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSession {
+    /// The backend's own name for the person; the subject becomes `ext:<service>:<subject>`.
+    #[schema(min_length = 1, max_length = 128, example = "customer-17")]
+    subject: String,
+    /// The kind; the deployment's bearer kind unless told.
+    #[schema(max_length = 32)]
+    session_type: Option<String>,
+    /// Seconds that the tokens should live; cut down to what the kind allows.
+    #[schema(minimum = 1)]
+    duration: Option<u32>,
+    /// What it asks for; cut down to what key and kind allow.
+    #[schema(max_items = 64)]
+    permissions: Option<Vec<String>>,
+    /// What the owner's list shows.
+    #[schema(max_length = 256)]
+    device: Option<String>,
+}
+
+/// Opens a session for a subject of a trusted backend.
+///
+/// Takes a service key. Permissions and duration are cut down to policy, never an error; the answer says what was
+/// granted. A service key can name its own subjects only.
+#[utoipa::path(post, path = "/api/auth/sessions", tag = "sessions", security(("service" = [])),
+    request_body = CreateSession,
+    responses((status = 201, body = Envelope<TokenAnswer>), (status = "default", body = ErrorBody)))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    context: Context,
+    JsonBody(request): JsonBody<CreateSession>,
+) -> Result<Response, ApiError> {
+    let service = context.service()?;
+    let subject = Subject::external(&service.name, &request.subject)
+        .map_err(|_| ApiError::validation(&[("subject", "1 to 128 visible ASCII characters")]))?;
+    let kind = match &request.session_type {
+        Some(name) => sign_in::kind(&app, name)?,
+        None => app.options.bearer_kind.clone(),
+    };
+    let permissions = match &request.permissions {
+        Some(names) => Some(
+            Permissions::new(names.iter().map(String::as_str))
+                .map_err(|_| ApiError::validation(&[("permissions", "at most 64 well-formed names")]))?,
+        ),
+        None => None,
+    };
+    let label = request.device.filter(|label| !label.is_empty());
+    if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL || label.chars().any(char::is_control)) {
+        return Err(ApiError::validation(&[("device", "at most 256 bytes without control characters")]));
+    }
+    let evidence = app
+        .provers
+        .service
+        .testify(subject, 0, app.now())
+        .map_err(|_| ApiError::new(ErrorCode::InternalError))?
+        .limited_to(&Ceiling::Only(service.permissions.clone()));
+    let open = Open {
+        kind,
+        permissions,
+        duration: request.duration.map(|seconds| Duration::from_secs(seconds.into())),
+        remember: false,
+        refreshable: true,
+        client: Client { label: label.map(Into::into), ..Client::default() },
+        replaces: None,
+        data: Entries::new(),
+        context: Entries::new(),
+    };
+    let origin = wayleave::Origin {
+        actor: Some(format!("service:{}", service.name).into()),
+        ..context.origin.clone()
+    };
+    let opened = app.manager.open(evidence, open, &origin).await?;
+    let answer = Envelope::new(TokenAnswer::of(&opened.record, &opened.issued));
+    Ok((http::StatusCode::CREATED, answer).into_response())
+}
+
+/// Lists the sessions of the person behind the request, newest first.
+#[utoipa::path(get, path = "/api/auth/sessions", tag = "sessions", params(PageQuery),
+    security(("session" = []), ("bearer" = [])),
+    responses((status = 200, body = Envelope<PageOf<SessionInfo>>), (status = "default", body = ErrorBody)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    context: Context,
+    Query(page): Query<PageQuery>,
+) -> Result<Envelope<PageOf<SessionInfo>>, ApiError> {
+    let session = context.session()?;
+    let now = app.now();
+    let Some(subject) = session.subject() else {
+        return Ok(Envelope::new(PageOf { items: vec![SessionInfo::of(session.record(), Some(session), now)], next: None }));
+    };
+    let listed = app.manager.list(Some(subject), page.after.as_deref(), page.most()).await?;
+    let items = listed
+        .records
+        .iter()
+        .filter(|record| now < record.ends_at())
+        .map(|record| SessionInfo::of(record, Some(session), now))
+        .collect();
+    Ok(Envelope::new(PageOf { items, next: listed.next.map(Into::into) }))
+}
+
+/// The session of the request.
+#[utoipa::path(get, path = "/api/auth/sessions/current", tag = "sessions",
+    security(("session" = []), ("bearer" = [])),
+    responses((status = 200, body = Envelope<SessionInfo>), (status = "default", body = ErrorBody)))]
+pub async fn current(State(app): State<Arc<App>>, context: Context) -> Result<Envelope<SessionInfo>, ApiError> {
+    let session = context.session()?;
+    let mut info = SessionInfo::of(session.record(), Some(session), app.now());
+    info.permissions = session.permissions().iter().map(str::to_owned).collect();
+    info.last_activity = rfc3339(session.last_seen_at());
+    info.idle_expires_at = session.idle_expires_at().map(rfc3339);
+    Ok(Envelope::new(info))
+}
+
+/// Whether the session is valid, and for how long.
+#[derive(Serialize, ToSchema)]
+pub struct Validation {
+    /// Always `true` here; a 401 carries `false` and a reason.
+    valid: bool,
+    /// When the presented token ends. RFC 3339.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// Seconds until then.
+    time_remaining: u64,
+    /// When the session ends, whatever happens. RFC 3339.
+    #[schema(format = DateTime)]
+    session_expires_at: String,
+    /// Its public handle.
+    session_id: String,
+    /// Its kind.
+    session_type: String,
+    /// Whose it is.
+    subject: Option<String>,
+    /// What it may do right now.
+    permissions: Vec<String>,
+}
+
+/// Checks the session of the request. Does not count as activity. A 401 also says `data: {valid: false, reason}`.
+#[utoipa::path(get, path = "/api/auth/sessions/validate", tag = "sessions",
+    security(("session" = []), ("bearer" = [])),
+    responses((status = 200, body = Envelope<Validation>), (status = "default", body = ErrorBody)))]
+pub async fn validate(State(app): State<Arc<App>>, context: Context) -> Result<Response, ApiError> {
+    let invalid = |error: ApiError, reason: &str| error.with_data(json!({ "valid": false, "reason": reason }));
+    let Some(token) = context.credential() else {
+        return Err(invalid(ApiError::new(ErrorCode::SessionRequired), "no_token"));
+    };
+    let session = match app.manager.validate(token, &context.shown()).await.map_err(ApiError::from) {
+        Ok(session) => session,
+        Err(error) => {
+            let reason = match error.code() {
+                ErrorCode::SessionExpired => "expired",
+                ErrorCode::SessionInvalid => "invalid",
+                _ => return Err(error),
+            };
+            let mut response = invalid(error, reason).into_response();
+            if context.carrier == Carrier::Cookie {
+                put_cookie(response.headers_mut(), app.cookies.session.removal());
+            }
+            return Ok(response);
+        }
+    };
+    let answer = Validation {
+        valid: true,
+        expires_at: rfc3339(session.expires_at()),
+        time_remaining: session.expires_at().since(app.now()).as_secs(),
+        session_expires_at: rfc3339(session.session_expires_at()),
+        session_id: session.id().to_string(),
+        session_type: session.kind().to_string(),
+        subject: session.subject().map(ToString::to_string),
+        permissions: session.permissions().iter().map(str::to_owned).collect(),
+    };
+    Ok(Envelope::new(answer).into_response())
+}
+
+/// A refresh.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshRequest {
+    /// The refresh token, which is spent by this.
+    #[schema(max_length = 256)]
+    refresh_token: String,
+}
+
+/// Exchanges a refresh token for a new pair.
+///
+/// A token is good for one use; presenting a spent one ends the whole family of sessions. A client that lost the
+/// answer may ask again within a few seconds and gets the identical pair.
+#[utoipa::path(post, path = "/api/auth/sessions/refresh", tag = "sessions", security(()),
+    request_body = RefreshRequest,
+    responses((status = 200, body = Envelope<TokenAnswer>), (status = "default", body = ErrorBody)))]
+pub async fn refresh(
+    State(app): State<Arc<App>>,
+    context: Context,
+    JsonBody(request): JsonBody<RefreshRequest>,
+) -> Result<Envelope<TokenAnswer>, ApiError> {
+    let refreshed = app.manager.refresh(&request.refresh_token, &context.shown()).await.map_err(|error| match error {
+        RefreshError::Expired(_) => ApiError::new(ErrorCode::SessionExpired),
+        RefreshError::Reused | RefreshError::Invalid => ApiError::new(ErrorCode::RefreshFailed),
+        RefreshError::Store(error) => error.into(),
+        RefreshError::Issue(error) => error.into(),
+    })?;
+    Ok(Envelope::new(TokenAnswer::of(&refreshed.record, &refreshed.issued)))
+}
+
+/// Signs out, like `/api/auth/logout`.
+#[utoipa::path(post, path = "/api/auth/sessions/logout", tag = "sessions",
+    security((), ("session" = []), ("bearer" = [])),
+    responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
+pub async fn logout(state: State<Arc<App>>, context: Context) -> Response {
+    sign_in::logout(state, context).await
+}
+
+/// An extension.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendRequest {
+    /// Seconds from now; cut down to what the kind allows. The full lifetime unless told.
+    #[schema(minimum = 1)]
+    duration: Option<u32>,
+}
+
+/// Until when the session lives now.
+#[derive(Serialize, ToSchema)]
+pub struct Extended {
+    /// When its token ends. RFC 3339.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// When it ends, whatever happens. RFC 3339.
+    #[schema(format = DateTime)]
+    session_expires_at: String,
+}
+
+/// Extends the session within its kind's limits. Nothing moves the absolute limit.
+#[utoipa::path(post, path = "/api/auth/sessions/extend", tag = "sessions",
+    security(("session" = []), ("bearer" = [])), request_body = ExtendRequest,
+    responses((status = 200, body = Envelope<Extended>), (status = "default", body = ErrorBody)))]
+pub async fn extend(
+    State(app): State<Arc<App>>,
+    context: Context,
+    JsonBody(request): JsonBody<ExtendRequest>,
+) -> Result<Response, ApiError> {
+    let session = context.session()?;
+    let duration = request.duration.map(|seconds| Duration::from_secs(seconds.into()));
+    let record = app.manager.extend(session, duration, &context.origin).await.map_err(|error| match error {
+        ExtendError::Gone => ApiError::new(ErrorCode::SessionInvalid),
+        ExtendError::Store(error) => error.into(),
+    })?;
+    let answer = Extended {
+        expires_at: rfc3339(record.token_expires_at),
+        session_expires_at: rfc3339(record.absolute_expires_at),
+    };
+    let mut response = Envelope::new(answer).into_response();
+    if context.carrier == Carrier::Cookie {
+        renew_cookie(&app, &context, response.headers_mut(), record.token_expires_at)?;
+    }
+    Ok(response)
+}
+
+fn renew_cookie(app: &App, context: &Context, headers: &mut HeaderMap, end: Timestamp) -> Result<(), ApiError> {
+    if let Some(token) = context.credential() {
+        let lives = Lifetime::For(end.since(app.now()));
+        let cookie =
+            app.cookies.session.set(token, lives).map_err(|_| ApiError::new(ErrorCode::InternalError))?;
+        put_cookie(headers, cookie);
+    }
+    Ok(())
+}
+
+/// Ends one session of the person behind the request. Somebody else's is answered like one that does not exist.
+#[utoipa::path(delete, path = "/api/auth/sessions/{id}", tag = "sessions",
+    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 40)),
+    responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
+pub async fn end_one(
+    State(app): State<Arc<App>>,
+    context: Context,
+    Path(id): Path<String>,
+) -> Result<Done, ApiError> {
+    let session = context.session()?;
+    let missing = || ApiError::new(ErrorCode::NotFound);
+    let id: SessionId = id.parse().map_err(|_| missing())?;
+    let subject = session.subject().ok_or_else(missing)?;
+    let cause = if id == session.id() { Cause::SignOut } else { Cause::Owner };
+    let gone = app.manager.end_own(subject, &id, cause, &context.origin).await?;
+    gone.map(|_| Done::YES).ok_or_else(missing)
+}
+
+/// Which sessions to end.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EndScope {
+    /// All but the one of the request.
+    Others,
+    /// All.
+    All,
+}
+
+/// Which sessions to end.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct EndQuery {
+    /// `others` or `all`.
+    scope: EndScope,
+}
+
+/// How many sessions ended.
+#[derive(Serialize, ToSchema)]
+pub struct EndedCount {
+    /// How many.
+    pub ended: usize,
+}
+
+/// Ends the other sessions, or all sessions, of the person behind the request.
+#[utoipa::path(delete, path = "/api/auth/sessions", tag = "sessions",
+    security(("session" = []), ("bearer" = [])), params(EndQuery),
+    responses((status = 200, body = Envelope<EndedCount>), (status = "default", body = ErrorBody)))]
+pub async fn end_many(
+    State(app): State<Arc<App>>,
+    context: Context,
+    Query(query): Query<EndQuery>,
+) -> Result<Response, ApiError> {
+    let session = context.session()?;
+    let subject = session.subject().ok_or_else(|| ApiError::new(ErrorCode::NotFound))?;
+    let keep = match query.scope {
+        EndScope::Others => Some(session.id()),
+        EndScope::All => None,
+    };
+    let ended = app.manager.end_all(subject, keep, Cause::Owner, &context.origin).await?;
+    let mut response = Envelope::new(EndedCount { ended: ended.0.len() }).into_response();
+    if keep.is_none() && context.carrier == Carrier::Cookie {
+        put_cookie(response.headers_mut(), app.cookies.session.removal());
+        put_cookie(response.headers_mut(), app.cookies.csrf.removal());
+    }
+    Ok(response)
+}

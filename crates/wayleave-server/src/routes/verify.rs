@@ -1,0 +1,90 @@
+//! Forward-auth: a reverse proxy asks, for every request of somebody else's application, whether it may go on.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use wayleave::Session;
+
+use crate::access::{Carrier, Context, permitted};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::fetch_metadata::{self, Sensitivity};
+use crate::http::query::Query;
+use crate::wire::ErrorBody;
+
+/// Headers that a proxy copies into the request that it passes on. All are always present in a 200, empty where there
+/// is nothing to say, so that none that a client sent survives.
+const SUBJECT: HeaderName = HeaderName::from_static("x-wayleave-subject");
+const SESSION: HeaderName = HeaderName::from_static("x-wayleave-session");
+const KIND: HeaderName = HeaderName::from_static("x-wayleave-kind");
+const PERMISSIONS: HeaderName = HeaderName::from_static("x-wayleave-permissions");
+const ASSERTION: HeaderName = HeaderName::from_static("x-wayleave-assertion");
+
+/// Where proxies say what method the original request has.
+const ORIGINAL_METHOD: [&str; 2] = ["x-original-method", "x-forwarded-method"];
+
+/// What the route behind the proxy demands.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyQuery {
+    /// A permission that the session must hold.
+    #[param(max_length = 64)]
+    permission: Option<String>,
+}
+
+/// Says to a reverse proxy whether a request may go on: 200 with the `X-Wayleave-*` headers, 401 or 403.
+///
+/// `X-Wayleave-Assertion` is a signed statement of the same, good for 30 seconds, for applications that want to be
+/// sure that the headers come from here. Requests with a cookie and an unsafe original method are also judged by their
+/// Origin and Fetch Metadata.
+#[utoipa::path(get, path = "/api/auth/verify", tag = "services", params(VerifyQuery),
+    security(("session" = []), ("bearer" = [])),
+    responses((status = 200, description = "It may."), (status = "default", body = ErrorBody)))]
+pub async fn verify(
+    State(app): State<Arc<App>>,
+    context: Context,
+    headers: HeaderMap,
+    Query(query): Query<VerifyQuery>,
+) -> Result<Response, ApiError> {
+    let session = context.session()?;
+    if context.carrier == Carrier::Cookie {
+        let original = original_method(&headers);
+        if !original.is_safe() {
+            fetch_metadata::judge(&app.cookies.origins, &original, &headers, Sensitivity::Sensitive).into_result()?;
+        }
+    }
+    if let Some(permission) = &query.permission {
+        permitted(session, permission)?;
+    }
+    let mut response = StatusCode::OK.into_response();
+    let headers = response.headers_mut();
+    headers.insert(SUBJECT, value(session.subject().map(wayleave_core::subject::Subject::as_str)));
+    headers.insert(SESSION, value(Some(&session.id().to_string())));
+    headers.insert(KIND, value(Some(session.kind().as_str())));
+    headers.insert(PERMISSIONS, value(Some(&permissions(session))));
+    let mut assertion = value(app.manager.assert(session).ok().as_deref());
+    assertion.set_sensitive(true);
+    headers.insert(ASSERTION, assertion);
+    Ok(response)
+}
+
+/// The method of the request that the proxy holds. One that is not told is taken for GET: the proxy asks for a page.
+fn original_method(headers: &HeaderMap) -> Method {
+    ORIGINAL_METHOD
+        .iter()
+        .find_map(|name| headers.get(*name))
+        .map_or(Method::GET, |method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST))
+}
+
+fn permissions(session: &Session) -> String {
+    session.permissions().iter().collect::<Vec<_>>().join(" ")
+}
+
+fn value(text: Option<&str>) -> HeaderValue {
+    // Subjects, ids, kinds and permissions are visible ASCII.
+    text.and_then(|text| HeaderValue::from_str(text).ok()).unwrap_or(HeaderValue::from_static(""))
+}

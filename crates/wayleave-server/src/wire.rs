@@ -1,0 +1,235 @@
+//! The JSON forms that several routes share, and how domain values are written in them.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use wayleave::Session;
+use wayleave_core::ports::Account;
+use wayleave_core::record::Record;
+use wayleave_core::time::Timestamp;
+
+/// `{"success":true,"data":...}`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Envelope<T: ToSchema> {
+    /// Always `true`; refusals have a form of their own.
+    success: bool,
+    /// The answer.
+    data: T,
+}
+
+impl<T: ToSchema> Envelope<T> {
+    /// Wraps an answer.
+    pub const fn new(data: T) -> Self {
+        Self { success: true, data }
+    }
+}
+
+impl<T: ToSchema + Serialize> IntoResponse for Envelope<T> {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+/// `{"success":true}`, for what has nothing more to say.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// Always `true`.
+    success: bool,
+}
+
+impl Done {
+    /// It was done.
+    pub const YES: Self = Self { success: true };
+}
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+/// The body of every refusal, for the OpenAPI document; [`crate::error::ApiError`] writes it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// Always `false`.
+    pub success: bool,
+    /// What went wrong.
+    pub error: ErrorInfo,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorInfo {
+    /// One of the codes of `spec/errors.toml`.
+    #[schema(example = "session_invalid")]
+    pub code: String,
+    /// A sentence for people, always the same for one code.
+    pub message: String,
+    /// More, for programs.
+    #[schema(required = false, value_type = Option<Object>)]
+    pub details: Option<serde_json::Value>,
+    /// The request's id, as it stands in the log.
+    #[schema(required = false)]
+    pub request_id: Option<String>,
+}
+
+/// RFC 3339 in UTC, to the second, rounded down.
+#[must_use]
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.as_seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// A person, as the person's own client sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// `user_...`
+    pub id: String,
+    /// What is typed to sign in.
+    pub email: String,
+    /// What to call the person.
+    pub name: String,
+    /// A job title; it grants nothing.
+    pub role: String,
+    /// The most that the person's sessions may do.
+    pub permissions: Vec<String>,
+    /// Whether signing in is on.
+    pub is_active: bool,
+    /// Telephone number.
+    pub phone: Option<String>,
+    /// Free labels.
+    pub labels: Vec<String>,
+    /// Address of a picture.
+    pub avatar: Option<String>,
+    /// RFC 3339.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// RFC 3339.
+    #[schema(format = DateTime)]
+    pub updated_at: String,
+}
+
+impl User {
+    /// From an account.
+    #[must_use]
+    pub fn of(account: &Account) -> Self {
+        Self {
+            id: account.id.to_string(),
+            email: account.email.as_str().to_owned(),
+            name: account.name.to_string(),
+            role: account.role.to_string(),
+            permissions: account.permissions.iter().map(str::to_owned).collect(),
+            is_active: !account.disabled,
+            phone: account.phone.as_deref().map(str::to_owned),
+            labels: account.labels.iter().map(ToString::to_string).collect(),
+            avatar: account.avatar.as_deref().map(str::to_owned),
+            created_at: rfc3339(account.created_at),
+            updated_at: rfc3339(account.updated_at),
+        }
+    }
+}
+
+/// A session, as its owner or an administrator sees it. Holds nothing that opens it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SessionInfo {
+    /// The handle for ending it.
+    #[schema(example = "web_q83vASNFZ4mrze8BI0VniavN")]
+    pub session_id: String,
+    /// Its kind.
+    pub session_type: String,
+    /// Whose it is; none for guests.
+    pub subject: Option<String>,
+    /// Whether this request came with it.
+    pub current: bool,
+    /// What it was granted at sign-in.
+    pub permissions: Vec<String>,
+    /// How its subject proved itself (RFC 8176).
+    pub amr: Vec<String>,
+    /// When its subject proved itself. RFC 3339.
+    #[schema(format = DateTime)]
+    pub auth_time: Option<String>,
+    /// Whether its user asked to be remembered.
+    pub remembered: bool,
+    /// The device, as far as it told.
+    pub device: Option<String>,
+    /// The coarse network it was opened from.
+    pub network: Option<String>,
+    /// RFC 3339.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// The last activity that was written down. RFC 3339.
+    #[schema(format = DateTime)]
+    pub last_activity: String,
+    /// When the current token ends. RFC 3339.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+    /// When it ends without further activity. RFC 3339.
+    #[schema(format = DateTime)]
+    pub idle_expires_at: Option<String>,
+    /// When it ends, whatever happens. RFC 3339.
+    #[schema(format = DateTime)]
+    pub session_expires_at: String,
+    /// Whether it has ended already and is only still on record.
+    pub ended: bool,
+}
+
+impl SessionInfo {
+    /// From a record; `current` is the session of the request.
+    #[must_use]
+    pub fn of(record: &Record, current: Option<&Session>, now: Timestamp) -> Self {
+        let authentication = record.authentication;
+        Self {
+            session_id: record.id.to_string(),
+            session_type: record.kind.to_string(),
+            subject: record.subject.as_ref().map(ToString::to_string),
+            current: current.is_some_and(|session| session.id() == record.id),
+            permissions: record.permissions.iter().map(str::to_owned).collect(),
+            amr: authentication
+                .iter()
+                .flat_map(|authentication| authentication.methods.iter())
+                .map(|method| method.as_str().to_owned())
+                .collect(),
+            auth_time: authentication.map(|authentication| rfc3339(authentication.at)),
+            remembered: record.remembered,
+            device: record.client.label.as_deref().map(str::to_owned),
+            network: record.client.network.as_deref().map(str::to_owned),
+            created_at: rfc3339(record.created_at),
+            last_activity: rfc3339(record.last_seen_at),
+            expires_at: rfc3339(record.token_expires_at),
+            idle_expires_at: record.idle_expires_at.map(rfc3339),
+            session_expires_at: rfc3339(record.absolute_expires_at),
+            ended: now >= record.ends_at(),
+        }
+    }
+}
+
+/// A page of a longer list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PageOf<T: ToSchema> {
+    /// The items.
+    pub items: Vec<T>,
+    /// To be sent as `after` for the next page; none at the end.
+    pub next: Option<String>,
+}
+
+/// Which page of a longer list.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// `next` of the page before.
+    #[param(max_length = 512)]
+    pub after: Option<String>,
+    /// At most this many, 1 to 200; 50 unless told.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+}
+
+impl PageQuery {
+    /// The limit within its bounds.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        self.limit.unwrap_or(50).clamp(1, 200)
+    }
+}
