@@ -58,7 +58,13 @@ pub(crate) fn failed(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// Whether somebody else holds a lock.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(primary_code) == Some(SQLITE_BUSY)
+}
+
 /// <https://www.sqlite.org/rescode.html>
+const SQLITE_BUSY: i32 = 5;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_NOTADB: i32 = 26;

@@ -3,26 +3,29 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use wayleave_core::ports::StoreError;
 
-use crate::error::{OpenError, failed};
+use crate::error::{OpenError, Refused, failed, is_busy};
 use crate::options::{Durability, Options, Schema};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Bytes of a page: SQLite's default, stated because the limit of size is counted in pages.
 const PAGE: u64 = 4096;
+/// How long to wait for somebody else's opening of a new file, at a time.
+const RETRY: Duration = Duration::from_millis(10);
 /// What the write-ahead log is cut down to after a burst.
 const KEPT_LOG_BYTES: &str = "67108864";
 
 /// Opens the writing connection, with the schema as the options want it.
 pub(crate) async fn prepare(path: &Path, options: &Options) -> Result<SqliteConnection, OpenError> {
     create_file(path)?;
-    let mut writing = connection(path, options).connect().await.map_err(failed)?;
+    let mut writing = connect(path, options).await?;
     match options.schema {
         Schema::Migrate => bring_up_to_date(&mut writing).await?,
         Schema::Expect => {
@@ -41,9 +44,29 @@ pub(crate) async fn prepare(path: &Path, options: &Options) -> Result<SqliteConn
 
 pub(crate) async fn migrate(path: &Path, options: &Options) -> Result<(), OpenError> {
     create_file(path)?;
-    let mut writing = connection(path, options).connect().await.map_err(failed)?;
+    let mut writing = connect(path, options).await?;
     bring_up_to_date(&mut writing).await?;
     Ok(writing.close().await.map_err(failed)?)
+}
+
+/// Turning a new file into one with a write-ahead log takes a lock that SQLite does not wait for, and another process
+/// may be at the same: this waits instead.
+async fn connect(path: &Path, options: &Options) -> Result<SqliteConnection, StoreError> {
+    let mut again = tokio::time::interval(RETRY);
+    let attempts = async {
+        loop {
+            again.tick().await;
+            match connection(path, options).connect().await {
+                Err(error) if is_busy(&error) => {}
+                outcome => return outcome.map_err(failed),
+            }
+        }
+    };
+    // Twice, since one attempt may wait that long for locks that SQLite does wait for.
+    match tokio::time::timeout(options.busy_timeout.saturating_mul(2), attempts).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Refused::NoTransaction.into()),
+    }
 }
 
 /// How every connection to the file is set up.

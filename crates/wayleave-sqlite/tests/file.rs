@@ -171,11 +171,19 @@ async fn what_is_no_database_is_refused() {
 /// Two processes may open one new file at the same time; what one has ended, the other does not see any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn stores_share_a_file() {
+    for _ in 0..20 {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("wayleave.sqlite");
+        let open = || tokio::spawn(SqliteStore::open(path.clone(), options()));
+        let opening = [open(), open(), open()];
+        for store in opening {
+            store.await.unwrap().unwrap().ping().await.unwrap();
+        }
+    }
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("wayleave.sqlite");
-    let open = || tokio::spawn(SqliteStore::open(path.clone(), options()));
-    let (one, other) = (open(), open());
-    let (one, other) = (one.await.unwrap().unwrap(), other.await.unwrap().unwrap());
+    let one = SqliteStore::open(&path, options()).await.unwrap();
+    let other = SqliteStore::open(&path, options()).await.unwrap();
     for number in 0..20 {
         let held = record(number).of(&person(number)).build();
         put_one(&one, &held).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, Scope, StoreError};
-use wayleave_core::record::{LastRotation, Record, Refresh};
+use wayleave_core::record::{Activity, LastRotation, Record, Refresh};
 use wayleave_core::refresh::{Verdict, judge};
 
 use super::by;
@@ -44,6 +44,7 @@ impl RotateRecord {
         let NextPair { token, refresh, sealed } = next;
         let generation = held.refresh.as_ref().map_or(0, |refresh| refresh.generation).saturating_add(1);
         let previous = held.token;
+        let Activity { seen_at: last_seen_at, idle_expires_at } = moved_forward(held.activity(), *activity);
         let record = Record {
             token: *token,
             refresh: Some(Refresh {
@@ -57,8 +58,8 @@ impl RotateRecord {
                 }),
             }),
             token_expires_at: (*token_expires_at).min(held.absolute_expires_at),
-            last_seen_at: held.last_seen_at.max(activity.seen_at),
-            idle_expires_at: activity.idle_expires_at,
+            last_seen_at,
+            idle_expires_at,
             revision: held.revision.next(),
             ..held
         };
@@ -86,6 +87,16 @@ impl RotateRecord {
         }
         Ok(Rotate::Done { record: Arc::new(record), previous })
     }
+}
+
+/// The later of two activities, end by end. No idle end at all is later than any.
+fn moved_forward(held: Activity, new: Activity) -> Activity {
+    let idle_expires_at = match (held.idle_expires_at, new.idle_expires_at) {
+        (Some(held), Some(new)) => Some(held.max(new)),
+        (Some(end), None) if new.seen_at <= held.seen_at => Some(end),
+        (Some(_), None) | (None, _) => None,
+    };
+    Activity { seen_at: held.seen_at.max(new.seen_at), idle_expires_at }
 }
 
 #[async_trait]

@@ -8,12 +8,11 @@ use wayleave_core::record::Activity;
 use crate::error::failed;
 use crate::writer::Write;
 
-// The idle end that an activity leads to. Of two ends the later one stands; where one of the two is "never", the newer
-// activity knows which limit is in force.
+// As `moved_forward` has it: no end at all is later than any (SQLite's `max` of a NULL is NULL), and an activity before
+// the one on record says nothing of the limit that was in force since.
 macro_rules! idle {
     () => {
-        "CASE WHEN idle_expires_at IS NOT NULL AND ?5 IS NOT NULL THEN max(idle_expires_at, ?5) \
-         WHEN ?4 > last_seen_at THEN ?5 ELSE idle_expires_at END"
+        "CASE WHEN ?5 IS NULL AND ?4 <= last_seen_at THEN idle_expires_at ELSE max(idle_expires_at, ?5) END"
     };
 }
 
