@@ -180,12 +180,13 @@ pub struct Guard {
 }
 
 /// Lets a request through to its handler, or refuses it; for `axum::middleware::from_fn_with_state`.
-pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let mut stale_cookie = false;
-    let mut response = match admit(&guard, &request, &mut stale_cookie).await {
+    let (mut parts, body) = request.into_parts();
+    let mut response = match admit(&guard, &parts, &mut stale_cookie).await {
         Ok(context) => {
-            request.extensions_mut().insert(context);
-            next.run(request).await
+            parts.extensions.insert(context);
+            next.run(Request::from_parts(parts, body)).await
         }
         Err(error) => error.into_response(),
     };
@@ -199,12 +200,12 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     response
 }
 
-async fn admit(guard: &Guard, request: &Request, stale_cookie: &mut bool) -> Result<Context, ApiError> {
+async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Result<Context, ApiError> {
     let Guard { app, rules } = guard;
-    let headers = request.headers();
+    let headers = &request.headers;
     let origin = Origin {
-        request: request.extensions().get::<RequestId>().map(|id| id.as_str().into()),
-        network: request.extensions().get::<ClientAddress>().map(|address| address.coarse().to_string().into()),
+        request: request.extensions.get::<RequestId>().map(|id| id.as_str().into()),
+        network: request.extensions.get::<ClientAddress>().map(|address| address.coarse().to_string().into()),
         actor: None,
     };
     let cookies = RequestCookies::read(headers)?;
@@ -227,8 +228,8 @@ async fn admit(guard: &Guard, request: &Request, stale_cookie: &mut bool) -> Res
         (None, Some(bearer)) => (Carrier::Bearer, Some(bearer)),
         (None, None) => (Carrier::Nothing, None),
     };
-    if !request.method().is_safe() {
-        defend(app, *rules, request.method(), headers, &cookies, carrier).inspect_err(|error| {
+    if !request.method.is_safe() {
+        defend(app, *rules, &request.method, headers, &cookies, carrier).inspect_err(|error| {
             app.record(Entry {
                 event: "request.refused",
                 source: origin.network.as_deref().map(Into::into),

@@ -28,7 +28,7 @@ const SYSTEMS: [(&str, &str); 7] = [
 /// `Firefox on Linux`, as far as it can be told. Made of our own words only, so nothing that a client sends reaches a
 /// page or a log through it (A20).
 #[must_use]
-pub fn label(agent: &str) -> Option<Box<str>> {
+pub(crate) fn label(agent: &str) -> Option<Box<str>> {
     let agent = agent.get(..agent.len().min(MAX_AGENT))?;
     let find = |table: &[(&str, &'static str)]| {
         table.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)

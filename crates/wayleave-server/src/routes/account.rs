@@ -195,7 +195,8 @@ pub async fn change_password(
 ) -> Result<Response, ApiError> {
     let session = context.session()?;
     let account = sign_in::own_account(&app, &context).await?;
-    prove_again(&app, &context, &account, &request.current_password).await?;
+    // The proof of the old password opens nothing: the new one is proved below.
+    drop(prove_again(&app, &context, &account, &request.current_password).await?);
     app.passwords.set_password(&account, sign_in::password(&request.new_password)?).await?;
     let ends_others = request.end_other_sessions;
     let account = sign_in::change_account(&app, &account.id, |account| {

@@ -393,7 +393,8 @@ impl From<wayleave_password::Error> for ApiError {
 /// 500 when there is no entropy.
 pub fn set_session_cookies(app: &App, headers: &mut HeaderMap, opened: &Opened) -> Result<(), ApiError> {
     let record = &opened.record;
-    let lives = Lifetime::For(record.token_expires_at.since(app.now()));
+    // Counted from the sign-in, so that 30 days are 30 days to the second.
+    let lives = Lifetime::For(record.token_expires_at.since(record.last_seen_at));
     put_cookie(headers, cookie(app.cookies.session.set(&opened.issued.access, lives))?);
     let token = app.csrf.issue(CsrfBinding::Session(&record.token.0), &*app.entropy)?;
     put_cookie(headers, cookie(app.cookies.csrf.set(&token, lives))?);
