@@ -92,6 +92,12 @@ pub enum StartError {
 }
 
 impl Backend {
+    /// A backend of other parts than the configuration can name.
+    #[must_use]
+    pub fn of(store: Arc<dyn SessionStore>, directory: Directory, subjects: Arc<dyn Subjects>) -> Self {
+        Self { store, directory, subjects, sqlite: None }
+    }
+
     /// Opens the store that the configuration names.
     ///
     /// # Errors
@@ -135,7 +141,8 @@ impl Backend {
     }
 }
 
-fn directory<D>(all: &Arc<D>) -> Directory
+/// One type that implements every port of the directory, as the directory.
+pub fn directory<D>(all: &Arc<D>) -> Directory
 where
     D: wayleave_core::ports::Accounts
         + wayleave_core::ports::Credentials
@@ -171,6 +178,8 @@ pub struct Blueprint<'a> {
     pub ambient: Ambient,
     /// Where the server listens, for the origins and links that follow from it.
     pub bound: SocketAddr,
+    /// What a password costs; see [`password_parameters`].
+    pub parameters: Parameters,
     /// The name of this process's audit chain.
     pub node: &'a str,
     /// To be called when the first administrator was made.
@@ -217,7 +226,7 @@ async fn finish(what: &str, task: tokio::task::JoinHandle<()>) {
 /// # Errors
 /// [`StartError`].
 pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> {
-    let Blueprint { config, keys, backend, ambient, bound, node, setup_done } = blueprint;
+    let Blueprint { config, keys, backend, ambient, bound, parameters, node, setup_done } = blueprint;
     let Ambient { clock, entropy } = ambient;
     let ring = Arc::new(keys.key_ring().map_err(|_| StartError::Keys)?);
     let mut random = [0; 16];
@@ -255,7 +264,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         config.jwt.jwks_max_age,
     );
     manager.set_signing_keys(signing.load().await?.0);
-    let hasher = hasher(config, &entropy)?;
+    let hasher = hasher(config, parameters, &entropy);
     let requirements = Requirements::new(
         u16::try_from(config.password.min_length).unwrap_or(u16::MAX),
         ["wayleave"],
@@ -429,19 +438,26 @@ fn starting_policy(config: &Config) -> Policy {
     }
 }
 
-fn hasher(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Arc<Hasher>, StartError> {
+/// What a password costs by the configuration.
+///
+/// # Errors
+/// [`StartError::Password`].
+pub fn password_parameters(config: &Config) -> Result<Parameters, StartError> {
     let cost = Cost {
         memory_kib: u32::try_from(config.password.argon2_memory.bytes() / 1024).unwrap_or(u32::MAX),
         passes: config.password.argon2_passes,
         lanes: config.password.argon2_lanes,
     };
-    let parameters = Parameters::new(cost).map_err(|error| StartError::Password(error.to_string().into()))?;
+    Parameters::new(cost).map_err(|error| StartError::Password(error.to_string().into()))
+}
+
+fn hasher(config: &Config, parameters: Parameters, entropy: &Arc<dyn Entropy>) -> Arc<Hasher> {
     let options = HasherOptions {
         concurrency: NonZeroU32::new(config.password.concurrency).unwrap_or(NonZeroU32::MIN),
         queue: config.password.queue,
         ..HasherOptions::new(parameters)
     };
-    Ok(Arc::new(Hasher::new(options, Arc::clone(entropy))))
+    Arc::new(Hasher::new(options, Arc::clone(entropy)))
 }
 
 fn cookies(config: &Config, bound: SocketAddr) -> Result<Cookies, StartError> {

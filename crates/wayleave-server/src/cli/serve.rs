@@ -62,6 +62,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
         backend,
         ambient,
         bound,
+        parameters: assembly::password_parameters(config)?,
         node: "server",
         setup_done: Arc::new(setup_done),
     })

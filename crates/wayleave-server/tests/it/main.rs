@@ -7,3 +7,4 @@ mod http_limits;
 mod http_serve;
 mod http_stack;
 mod support;
+mod world;
