@@ -1,0 +1,250 @@
+//! Numbers about the process, in a registry of its own for every server, written as OpenMetrics text.
+//!
+//! Labels hold our own words and the patterns of our own routes, never anything that a client sends, so a client can
+//! neither make series nor put a secret into one (A80).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tokio::time::Instant;
+use wayleave_password::Load;
+
+#[cfg(test)]
+mod tests;
+
+/// The media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of request durations, in seconds: from a validation in memory to a password hash that had to wait.
+const DURATIONS: [f64; 12] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Counts what happens. Cheap to clone; clones count together.
+#[derive(Clone)]
+pub struct Metrics(Arc<Series>);
+
+struct Series {
+    registry: Registry,
+    started: Instant,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    session_events: Family<EventLabels, Counter>,
+    logins: Family<LoginLabels, Counter>,
+    read: ReadSeries,
+}
+
+/// What is read from elsewhere when somebody asks.
+#[derive(Default)]
+struct ReadSeries {
+    uptime: Gauge,
+    warm_sessions: Gauge,
+    pending_touches: Gauge,
+    audit_dropped: Counter,
+    password_admitted: Gauge,
+    password_running: Gauge,
+    password_hashes: Counter,
+    password_turned_away: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    event: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoginLabels {
+    outcome: &'static str,
+}
+
+/// How things stand at the moment of [`Metrics::render`].
+#[derive(Copy, Clone, Debug)]
+pub struct Readings {
+    /// Sessions that are warm in memory.
+    pub warm_sessions: usize,
+    /// Activity that waits to be written down.
+    pub pending_touches: usize,
+    /// Audit entries that did not fit the queue so far.
+    pub audit_dropped: u64,
+    /// How busy password hashing is.
+    pub password: Load,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero, from now on.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("wayleave");
+        let requests = Family::default();
+        registry.register("http_requests", "Requests answered, by route and class of status", requests.clone());
+        let histogram: fn() -> Histogram = || Histogram::new(DURATIONS);
+        let durations = Family::new_with_constructor(histogram);
+        registry.register_with_unit(
+            "http_request_duration",
+            "From the first look at a request to the beginning of its answer",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        let session_events = Family::default();
+        registry.register("session_events", "What happened to sessions, and why", session_events.clone());
+        let logins = Family::default();
+        registry.register("logins", "Sign-ins by password: success, refused, locked", logins.clone());
+        let read = ReadSeries::default();
+        read.register(&mut registry);
+        Self(Arc::new(Series { registry, started: Instant::now(), requests, durations, session_events, logins, read }))
+    }
+
+    /// Counts something that happened to a session; `reason` is empty where there is none.
+    pub fn session_event(&self, event: &'static str, reason: &'static str) {
+        self.0.session_events.get_or_create(&EventLabels { event, reason }).inc();
+    }
+
+    /// Counts a sign-in by password: `success`, `refused` or `locked`.
+    pub fn login(&self, outcome: &'static str) {
+        self.0.logins.get_or_create(&LoginLabels { outcome }).inc();
+    }
+
+    /// Whole seconds since the process began to count.
+    #[must_use]
+    pub fn uptime_seconds(&self) -> u64 {
+        self.0.started.elapsed().as_secs()
+    }
+
+    /// Everything as text, with what is read now.
+    #[must_use]
+    pub fn render(&self, readings: Readings) -> String {
+        self.0.read.set(readings, self.uptime_seconds());
+        let mut text = String::new();
+        if let Err(error) = encode(&mut text, &self.0.registry) {
+            tracing::error!(%error, "the metrics cannot be written");
+        }
+        text
+    }
+
+    fn request(&self, method: &Method, route: &str, status: StatusCode, started: Instant) {
+        let (method, route) = (method_label(method), route.to_owned());
+        let seconds = started.elapsed().as_secs_f64();
+        let labels = RouteLabels { method, route };
+        self.0.durations.get_or_create(&labels).observe(seconds);
+        let labels = RequestLabels { method, route: labels.route, status: class(status) };
+        self.0.requests.get_or_create(&labels).inc();
+    }
+}
+
+impl ReadSeries {
+    fn register(&self, registry: &mut Registry) {
+        let Self {
+            uptime,
+            warm_sessions,
+            pending_touches,
+            audit_dropped,
+            password_admitted,
+            password_running,
+            password_hashes,
+            password_turned_away,
+        } = self;
+        registry.register_with_unit("uptime", "Since the process began to count", Unit::Seconds, uptime.clone());
+        for (name, help, gauge) in [
+            ("sessions_warm", "Sessions kept in memory", warm_sessions),
+            ("touches_pending", "Activity that waits to be written down", pending_touches),
+            ("password_admitted", "Password checks at work or waiting", password_admitted),
+            ("password_running", "Password checks at work", password_running),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        for (name, help, counter) in [
+            ("audit_dropped", "Audit entries that did not fit the queue", audit_dropped),
+            ("password_hashes", "Passwords hashed or compared", password_hashes),
+            ("password_turned_away", "Password checks refused because too many wait", password_turned_away),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+    }
+
+    fn set(&self, readings: Readings, uptime_seconds: u64) {
+        let Readings { warm_sessions, pending_touches, audit_dropped, password } = readings;
+        let Load { admitted, running, hashes, turned_away } = password;
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        for (gauge, value) in [
+            (&self.uptime, uptime_seconds),
+            (&self.warm_sessions, count(warm_sessions)),
+            (&self.pending_touches, count(pending_touches)),
+            (&self.password_admitted, admitted),
+            (&self.password_running, running),
+        ] {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        for (counter, value) in [
+            (&self.audit_dropped, audit_dropped),
+            (&self.password_hashes, hashes),
+            (&self.password_turned_away, turned_away),
+        ] {
+            // Two who ask at once may come in any order, and a counter never falls.
+            counter.inner().fetch_max(value, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts a request and how long it took; for `axum::middleware::from_fn_with_state`, on routes only.
+pub async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    metrics.request(&method, route, response.status(), started);
+    response
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+const fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "other",
+    }
+}
