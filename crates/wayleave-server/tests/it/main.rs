@@ -6,5 +6,8 @@ mod http_errors;
 mod http_limits;
 mod http_serve;
 mod http_stack;
+mod kill;
+mod nginx;
+mod process;
 mod support;
 mod world;
