@@ -1,0 +1,141 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::memory::Case;
+
+/// What `--help` prints.
+pub const USAGE: &str = "\
+Measures what Wayleave costs and prints one table of ratios.
+
+Usage: wayleave-bench [--quick] [--only PART]... [--server PATH | --no-build] [--write]
+
+  --quick        a smoke test of the benchmark itself: seconds, and figures that mean nothing
+  --only PART    validation, memory, http, logins or refreshes; can be repeated
+  --server PATH  the server to measure, instead of building it
+  --no-build     the server beside this binary, as it is; what needs it is skipped when there is none
+  --write        also put the table into docs/benchmarks.md; not with --quick or --only";
+
+/// A part of the table.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Validation in process.
+    Validation,
+    /// Bytes per live session.
+    Memory,
+    /// Validation over HTTP.
+    Http,
+    /// Signing in with a password.
+    Logins,
+    /// Refreshing.
+    Refreshes,
+}
+
+impl Part {
+    /// All, in the order of the table.
+    pub const ALL: [Self; 5] = [Self::Validation, Self::Memory, Self::Http, Self::Logins, Self::Refreshes];
+
+    /// Its name on the command line and in the table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::Memory => "memory",
+            Self::Http => "http",
+            Self::Logins => "logins",
+            Self::Refreshes => "refreshes",
+        }
+    }
+}
+
+/// Which server to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerBinary {
+    /// Built first, in the profile of this binary.
+    Build,
+    /// The one beside this binary.
+    Beside,
+    /// This one.
+    At(PathBuf),
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// Only how to call it.
+    pub help: bool,
+    /// Seconds instead of minutes.
+    pub quick: bool,
+    /// Into the documentation as well.
+    pub write: bool,
+    /// The parts to measure.
+    pub parts: Vec<Part>,
+    /// The server to measure.
+    pub server: ServerBinary,
+    /// Set in the processes that this one starts to measure memory in.
+    pub probe: Option<(Case, usize)>,
+}
+
+impl Arguments {
+    /// Reads the arguments after the program's name; `None` when they make no sense.
+    #[must_use]
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Option<Self> {
+        let mut read = Self {
+            help: false,
+            quick: false,
+            write: false,
+            parts: Vec::new(),
+            server: ServerBinary::Build,
+            probe: None,
+        };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--help" | "-h" => read.help = true,
+                "--quick" => read.quick = true,
+                "--write" => read.write = true,
+                "--only" => {
+                    let name = arguments.next()?;
+                    read.parts.push(Part::ALL.into_iter().find(|part| part.name() == name)?);
+                }
+                "--server" => read.server = ServerBinary::At(arguments.next()?.into()),
+                "--no-build" => read.server = ServerBinary::Beside,
+                "--probe" => read.probe = Some((Case::of_name(&arguments.next()?)?, arguments.next()?.parse().ok()?)),
+                _ => return None,
+            }
+        }
+        if read.write && (read.quick || !read.parts.is_empty()) {
+            return None;
+        }
+        if read.parts.is_empty() {
+            read.parts = Part::ALL.to_vec();
+        }
+        Some(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Option<Arguments> {
+        Arguments::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn only_whole_and_honest_tables_are_written() {
+        assert!(parse("--write").is_some_and(|read| read.write && read.parts == Part::ALL));
+        assert_eq!(parse("--write --quick"), None);
+        assert_eq!(parse("--write --only memory"), None);
+    }
+
+    #[test]
+    fn parts_go_by_their_names() {
+        for part in Part::ALL {
+            assert_eq!(parse(&format!("--only {}", part.name())).map(|read| read.parts), Some(vec![part]));
+        }
+        for wrong in ["--only", "--only speed", "--server", "--probe cookie", "--probe cookie x", "table"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}
