@@ -8,6 +8,7 @@ use crate::problem::Problem;
 use crate::{readme, requirements};
 
 mod tally;
+mod tools;
 use tally::Tally;
 
 /// One thing that must hold before a change lands.
@@ -20,6 +21,7 @@ struct Step {
 
 /// Every step, in the order in which they run. With filters, only the step `tests` runs.
 const STEPS: &[Step] = &[
+    Step { name: "tools", deep: false, run: tools },
     Step { name: "format", deep: false, run: format },
     Step { name: "lint", deep: false, run: lint },
     Step { name: TESTS, deep: false, run: tests },
@@ -98,6 +100,10 @@ fn wanted(step: &Step, plan: &Plan) -> bool {
         Depth::Deep => true,
     };
     depth && (plan.filters.is_empty() || step.name == TESTS)
+}
+
+fn tools(_: &Plan) -> Result<Outcome, Problem> {
+    tools::provide().map(|()| Outcome::Passed)
 }
 
 fn format(_: &Plan) -> Result<Outcome, Problem> {
@@ -220,7 +226,7 @@ mod unit_tests {
 
     #[test]
     fn deep_adds_steps_and_a_filter_leaves_the_tests_alone() {
-        assert_eq!(names(&[]), ["format", "lint", "tests", "doctests", "readme", "requirements"]);
+        assert_eq!(names(&[]), ["tools", "format", "lint", "tests", "doctests", "readme", "requirements"]);
         assert_eq!(names(&["--deep"]).len(), STEPS.len());
         assert_eq!(names(&["login"]), ["tests"]);
         assert_eq!(names(&["--deep", "login"]), ["tests"]);

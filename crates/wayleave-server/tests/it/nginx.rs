@@ -103,7 +103,9 @@ async fn nginx(folder: &Path, application: SocketAddr, wayleave: SocketAddr) -> 
     );
     let file = home.join("nginx.conf");
     std::fs::write(&file, configuration).unwrap();
-    let child = Command::new("nginx")
+    // Debian keeps it where only root's PATH looks.
+    let program = if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
+    let child = Command::new(program)
         .arg("-c")
         .arg(&file)
         .arg("-p")
