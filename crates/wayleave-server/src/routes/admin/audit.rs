@@ -73,7 +73,7 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    fn of(row: AuditRow) -> Self {
+    pub(crate) fn of(row: AuditRow) -> Self {
         let AuditRow { node, link, at, event, session, subject, actor, source, reason, request, count, detail } = row;
         Self {
             node: node.into(),
@@ -92,7 +92,8 @@ impl AuditEntry {
     }
 }
 
-/// Reads the audit log, newest first. Everything that happened before the request is in it.
+/// Reads the audit log, newest first. What administrators did before the request is in it; what happened to sessions
+/// may follow a moment later.
 #[utoipa::path(get, path = "/api/admin/audit", operation_id = "admin_read_audit_log", tag = "admin",
     security(("session" = []), ("bearer" = [])), params(AuditQuery),
     responses((status = 200, body = Envelope<PageOf<AuditEntry>>), (status = "default", body = ErrorBody)))]

@@ -46,7 +46,7 @@ pub struct SigningKeyList {
 }
 
 impl SigningKeyList {
-    fn of(keys: &KeySet, now: Timestamp) -> Self {
+    pub(crate) fn of(keys: &KeySet, now: Timestamp) -> Self {
         let signing = keys.signing(now).map(|key| key.name().clone());
         let items = keys.keys().iter().map(|key| SigningKeyInfo {
             kid: key.name().as_str().to_owned(),
@@ -81,7 +81,7 @@ pub async fn rotate(State(app): State<Arc<App>>, context: Context) -> Result<Env
     let now = app.now();
     let (held, _) = app.signing.load().await?;
     if let Some(reason) = stands_in_the_way(&held, now) {
-        return Err(ApiError::new(ErrorCode::Conflict).with_details(json!({ "reason": reason })));
+        return Err(ApiError::new(ErrorCode::Conflict).with_details(json!({ "reason": reason.as_str() })));
     }
     let (keys, _) = app.signing.rotate().await?;
     let newest = keys.keys().first().map(|key| key.name().as_str().to_owned());
@@ -91,13 +91,31 @@ pub async fn rotate(State(app): State<Arc<App>>, context: Context) -> Result<Env
     Ok(Envelope::new(list))
 }
 
-/// Why there cannot be a new key now, if so.
-fn stands_in_the_way(keys: &KeySet, now: Timestamp) -> Option<&'static str> {
+/// Why there cannot be a new key now.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum InTheWay {
+    /// The last one is published and does not sign yet.
+    NewestDoesNotSignYet,
+    /// A set has no room for another one.
+    TooManyVerify,
+}
+
+impl InTheWay {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NewestDoesNotSignYet => "newest_key_does_not_sign_yet",
+            Self::TooManyVerify => "too_many_keys_still_verify",
+        }
+    }
+}
+
+/// What stands in the way of a new key, if anything does.
+pub(crate) fn stands_in_the_way(keys: &KeySet, now: Timestamp) -> Option<InTheWay> {
     let verifying = keys.keys().iter().filter(|key| key.life().retired_at.is_none_or(|end| now < end)).count();
     if keys.keys().first().is_some_and(|newest| now < newest.life().signs_from) {
-        Some("newest_key_does_not_sign_yet")
+        Some(InTheWay::NewestDoesNotSignYet)
     } else if verifying >= MOST_KEYS {
-        Some("too_many_keys_still_verify")
+        Some(InTheWay::TooManyVerify)
     } else {
         None
     }
@@ -127,10 +145,10 @@ mod tests {
         let one = set(vec![key(1, 0, None)]);
         assert_eq!(stands_in_the_way(&one, at(0)), None);
         let fresh = set(vec![key(2, 300, None), key(1, 0, Some(7500))]);
-        assert_eq!(stands_in_the_way(&fresh, at(299)), Some("newest_key_does_not_sign_yet"));
+        assert_eq!(stands_in_the_way(&fresh, at(299)), Some(InTheWay::NewestDoesNotSignYet));
         assert_eq!(stands_in_the_way(&fresh, at(300)), None);
         let full = set((0..16).map(|seed| key(seed, 0, (seed > 0).then_some(100))).collect());
-        assert_eq!(stands_in_the_way(&full, at(99)), Some("too_many_keys_still_verify"));
+        assert_eq!(stands_in_the_way(&full, at(99)), Some(InTheWay::TooManyVerify));
         assert_eq!(stands_in_the_way(&full, at(0).plus(Duration::from_secs(100))), None);
     }
 

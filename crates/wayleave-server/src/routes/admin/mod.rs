@@ -23,7 +23,7 @@ use crate::links::Link;
 use crate::wire::rfc3339;
 
 /// Most invitations that wait, and most service keys ever made: as many as one listing shows.
-const MOST_LISTED: u32 = 1000;
+pub(crate) const MOST_LISTED: u32 = 1000;
 /// Names in one audit row, when all of them do not fit it; the longest take 67 bytes each.
 const NAMES_IN_A_ROW: usize = 24;
 
@@ -83,13 +83,14 @@ fn entry(context: &Context, event: &'static str) -> Entry {
 }
 
 /// Lists of names, each under what it is called.
-type Lists<'a> = &'a [(&'static str, Vec<&'a str>)];
+pub(crate) type Lists<'a> = &'a [(&'static str, Vec<&'a str>)];
 
 /// Puts `entry` down with `facts` and `lists` as its detail: in one row, or where they are too long for one, in
 /// several, so that none of the names is missing from the log.
-fn record(app: &App, entry: &Entry, facts: &Map<String, Value>, lists: Lists<'_>) {
+pub(crate) fn record(app: &App, entry: &Entry, facts: &Map<String, Value>, lists: Lists<'_>) {
     for detail in details(facts, lists) {
-        app.record(Entry { detail: Some(detail), ..entry.clone() });
+        let detail = detail.as_object().is_some_and(|detail| !detail.is_empty()).then_some(detail);
+        app.record(Entry { detail, ..entry.clone() });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Service keys: what trusted backends open sessions of their own users with.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use crate::wire::{Done, Envelope, ErrorBody, PageOf, rfc3339};
 /// Longest name, in bytes: a subject has room for 128 more.
 const MOST_NAME: usize = 32;
 
+/// Seconds that a key may be good: a minute to 400 days.
+pub(crate) const EXPIRES_IN: RangeInclusive<u64> = 60..=34_560_000;
+
 /// A service key, without its secret.
 #[derive(Serialize, ToSchema)]
 pub struct ServiceKeyInfo {
@@ -47,7 +51,7 @@ pub struct ServiceKeyInfo {
 }
 
 impl ServiceKeyInfo {
-    fn of(key: &ServiceKey, now: Timestamp) -> Self {
+    pub(crate) fn of(key: &ServiceKey, now: Timestamp) -> Self {
         Self {
             name: key.name.to_string(),
             permissions: names(&key.permissions),
@@ -115,7 +119,7 @@ pub async fn create(
     if !may_be_granted(&granted) {
         return Err(ApiError::validation(&[("permissions", "never `admin`, and nothing that begins with `vault`")]));
     }
-    if !(60..=34_560_000).contains(&expires_in) {
+    if !EXPIRES_IN.contains(&u64::from(expires_in)) {
         return Err(ApiError::validation(&[("expires_in", "60 to 34560000")]));
     }
     let conflict = |reason| ApiError::new(ErrorCode::Conflict).with_details(json!({ "reason": reason }));
@@ -155,23 +159,26 @@ pub async fn revoke(State(app): State<Arc<App>>, context: Context, Path(name): P
     let missing = || ApiError::new(ErrorCode::NotFound);
     let keys = &app.directory.service_keys;
     let held = keys.by_name(&name).await?.ok_or_else(missing)?;
-    keys.revoke(&name, app.now()).await?;
-    // Every subject of the service stands differently now, and there may be many.
+    let revoked = keys.revoke(&name, app.now()).await;
+    // Every subject of the service stands differently now, and there may be many. Also when it failed: the answer may
+    // be lost and the key withdrawn.
     app.manager.forget_everything();
+    revoked?;
     if held.revoked_at.is_none() {
         app.record(Entry { detail: Some(json!({ "name": name })), ..entry(&context, "service_key.revoked") });
     }
     Ok(Done::YES)
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether `text` can be the name of a service.
+pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= MOST_NAME
         && text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
 
 /// Whether a trusted backend may hand these on: neither administration nor anything of vaults.
-fn may_be_granted(permissions: &Permissions) -> bool {
+pub(crate) fn may_be_granted(permissions: &Permissions) -> bool {
     !permissions.iter().any(|name| name == ADMIN || name.starts_with("vault"))
 }
 

@@ -163,29 +163,35 @@ pub async fn change(
     if administers(&held) && !administers(&planned) && !another_administers(&app, &held.id).await? {
         return Err(last_administrator());
     }
+    let subject = subject(&held)?;
     let now = app.now();
     let mut before = held;
-    let after = change_account(&app, &planned.id, |account| {
+    let changed = change_account(&app, &planned.id, |account| {
         before = account.clone();
         change.apply(account);
         account.updated_at = now;
     })
-    .await?;
-    let subject = subject(&after)?;
+    .await;
+    // Also when it failed: the answer may be lost and the change made.
+    app.manager.subject_changed(&subject);
+    let after = changed?;
+    let entry = |event| Entry { subject: Some(subject.as_str().into()), ..entry(&context, event) };
+    for (event, facts, lists) in events(&before, &after) {
+        record(&app, &entry(event), &facts, &lists);
+    }
     // Two administrators may have taken each other's permission at the same moment; then neither did.
     if administers(&before) && !administers(&after) && !app.directory.accounts.anybody_holds(ADMIN).await? {
-        change_account(&app, &after.id, |account| {
-            account.permissions = before.permissions.clone();
-            account.disabled = before.disabled;
+        let restored = change_account(&app, &after.id, |account| {
+            let Account { epoch, last_sign_in_at, revision, .. } = *account;
+            *account = Account { epoch, last_sign_in_at, revision, ..before.clone() };
         })
-        .await?;
+        .await;
         app.manager.subject_changed(&subject);
+        for (event, facts, lists) in events(&after, &restored?) {
+            let entry = Entry { reason: Some("last_administrator"), ..entry(event) };
+            record(&app, &entry, &facts, &lists);
+        }
         return Err(last_administrator());
-    }
-    app.manager.subject_changed(&subject);
-    for (event, facts, lists) in events(&before, &after) {
-        let entry = Entry { subject: Some(subject.as_str().into()), ..entry(&context, event) };
-        record(&app, &entry, &facts, &lists);
     }
     if after.epoch > before.epoch {
         let cause = if after.disabled { Cause::SubjectDisabled } else { Cause::Administrator };
@@ -250,7 +256,8 @@ fn events<'a>(before: &'a Account, after: &'a Account) -> Vec<Happened<'a>> {
         ("must_change_password", *must_change_password != before.must_change_password),
     ]
     .into_iter()
-    .filter_map(|(field, changed)| changed.then(|| field.into()))
+    .filter(|(_, changed)| *changed)
+    .map(|(field, _)| field.into())
     .collect();
     if !fields.is_empty() {
         let only_in =

@@ -70,7 +70,7 @@ pub struct Person {
 }
 
 impl Person {
-    fn of(account: &Account) -> Self {
+    pub(crate) fn of(account: &Account) -> Self {
         let Account {
             id,
             email,
