@@ -140,6 +140,10 @@ impl FromStr for SessionId {
 
 /// The lineage of a session: kept through refresh and re-authentication, so that a token of any earlier generation
 /// that is presented again ends whatever the lineage has become.
+///
+/// When a session is replaced by another one of its lineage, the refresh token that it had not used yet becomes
+/// unknown, as if it had never been: presenting it opens nothing and ends nothing. The ones that it had spent go on to
+/// end the lineage, until the last session of that is gone.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FamilyId(pub [u8; 16]);
 

@@ -41,6 +41,14 @@ pub struct Client {
     pub fingerprint: Option<Fingerprint>,
 }
 
+impl Client {
+    /// Whether the label keeps to [`MAX_LABEL`]. Stores take nothing else in.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.label.as_ref().is_none_or(|label| label.len() <= MAX_LABEL)
+    }
+}
+
 /// How a sender-bound session proves its key (RFC 7800 `cnf`).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum KeyConfirmation {
@@ -137,6 +145,22 @@ pub struct Activity {
     pub seen_at: Timestamp,
     /// When the session ends without further activity, by the limit in force at `seen_at`.
     pub idle_expires_at: Option<Timestamp>,
+}
+
+impl Activity {
+    /// This activity moved forward by `new`: of both times the later one. Nothing moves back.
+    ///
+    /// No idle end is later than any. But where `new` is not the later activity, that it has none says nothing of the
+    /// limit that was in force since, and the end stays.
+    #[must_use]
+    pub fn moved_forward(self, new: Self) -> Self {
+        let idle_expires_at = match (self.idle_expires_at, new.idle_expires_at) {
+            (Some(held), Some(new)) => Some(held.max(new)),
+            (Some(held), None) if new.seen_at <= self.seen_at => Some(held),
+            (Some(_), None) | (None, _) => None,
+        };
+        Self { seen_at: self.seen_at.max(new.seen_at), idle_expires_at }
+    }
 }
 
 /// Which of a session's limits was passed.

@@ -53,3 +53,11 @@ pub struct Ticket {
     /// From then on it cannot be taken.
     pub expires_at: Timestamp,
 }
+
+impl Ticket {
+    /// Whether the payload keeps to [`MAX_PAYLOAD`]. Stores take nothing else in.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.payload.len() <= MAX_PAYLOAD
+    }
+}

@@ -261,19 +261,13 @@ impl PasswordAuthenticator {
 
     /// Puts `replacement` where `outdated` is; whether it did. A failure costs the account nothing.
     async fn replace(&self, account: &Account, outdated: &Credential, replacement: &StoredHash) -> bool {
-        let credentials = &self.ports.credentials;
         let Ok(secret) = replacement.encode() else {
             return false;
         };
-        let replacement = Credential { secret: secret.into_bytes().into(), changed_at: outdated.changed_at };
-        let replaced = async {
-            // Hashing took its time; a password that was set meanwhile stays.
-            if credentials.find(&account.id, Method::Password).await?.as_ref() != Some(outdated) {
-                return Ok(false);
-            }
-            credentials.set(&account.id, Method::Password, &replacement).await.map(|()| true)
-        };
-        replaced.await.unwrap_or_else(|error: StoreError| {
+        // Hashing took its time; a password that was set meanwhile stays.
+        let (credentials, set_at) = (&self.ports.credentials, outdated.changed_at);
+        let replaced = credentials.replace(&account.id, Method::Password, set_at, secret.as_bytes()).await;
+        replaced.unwrap_or_else(|error| {
             tracing::warn!(%error, account = %account.id, "an outdated password hash could not be replaced");
             false
         })

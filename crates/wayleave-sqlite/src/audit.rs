@@ -41,7 +41,7 @@ impl AuditLog for SqliteStore {
             return Err(Refused::SeveralNodes.into());
         }
         if rows.iter().any(|row| row.detail.as_ref().is_some_and(|detail| detail.len() > MAX_AUDIT_DETAIL)) {
-            return Err(Refused::TooLong.into());
+            return Err(StoreError::Full);
         }
         self.write(Append(rows.into())).await
     }

@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use wayleave_core::authentication::Method;
 use wayleave_core::ports::{AccountId, Credential, Credentials, StoreError};
 use wayleave_core::seal::Place;
+use wayleave_core::time::Timestamp;
 
 use crate::columns::Columns;
 use crate::error::failed;
@@ -14,6 +15,8 @@ use crate::writer::Write;
 pub(crate) const FIND: &str = "SELECT secret, changed_at FROM credentials WHERE account = ?1 AND method = ?2";
 const SET: &str = "INSERT INTO credentials (account, method, secret, changed_at) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT (account, method) DO UPDATE SET secret = excluded.secret, changed_at = excluded.changed_at";
+pub(crate) const REPLACE: &str =
+    "UPDATE credentials SET secret = ?4 WHERE account = ?1 AND method = ?2 AND changed_at = ?3";
 const REMOVE: &str = "DELETE FROM credentials WHERE account = ?1 AND method = ?2";
 
 #[async_trait]
@@ -33,6 +36,17 @@ impl Credentials for SqliteStore {
         let Credential { secret, changed_at } = credential;
         let secret = self.sealing.seal(place(&name(account, method)), secret)?;
         self.write(Set { account: account.clone(), method, secret, changed_at: changed_at.as_millis() }).await
+    }
+
+    async fn replace(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Timestamp,
+        secret: &[u8],
+    ) -> Result<bool, StoreError> {
+        let secret = self.sealing.seal(place(&name(account, method)), secret)?;
+        self.write(Replace { account: account.clone(), method, set_at: set_at.as_millis(), secret }).await
     }
 
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
@@ -65,6 +79,25 @@ impl Write for Set {
         let set = sqlx::query(SET).bind(account.as_str()).bind(method.as_str()).bind(secret.as_ref()).bind(*changed_at);
         set.execute(connection).await.map_err(failed)?;
         Ok(())
+    }
+}
+
+struct Replace {
+    account: AccountId,
+    method: Method,
+    set_at: i64,
+    secret: Box<[u8]>,
+}
+
+#[async_trait]
+impl Write for Replace {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+        let Self { account, method, set_at, secret } = self;
+        let replace =
+            sqlx::query(REPLACE).bind(account.as_str()).bind(method.as_str()).bind(*set_at).bind(secret.as_ref());
+        Ok(replace.execute(connection).await.map_err(failed)?.rows_affected() > 0)
     }
 }
 

@@ -100,9 +100,6 @@ pub(crate) enum Refused {
     /// A number does not fit into SQLite's 64 signed bits.
     #[error("a number is too large to be stored")]
     OutOfRange,
-    /// The value is longer than the port allows.
-    #[error("a value is too long to be stored")]
-    TooLong,
     /// Rows of several nodes were appended in one call.
     #[error("the rows are of several nodes")]
     SeveralNodes,

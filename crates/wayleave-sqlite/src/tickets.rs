@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use wayleave_core::ports::{Deposit, StoreError};
 use wayleave_core::seal::Place;
-use wayleave_core::ticket::{MAX_PAYLOAD, Purpose, Ticket};
+use wayleave_core::ticket::{Purpose, Ticket};
 use wayleave_core::time::Timestamp;
 
 use crate::columns::Columns;
-use crate::error::{Refused, failed};
+use crate::error::failed;
 use crate::store::SqliteStore;
 use crate::writer::Write;
 
@@ -29,10 +29,10 @@ impl SqliteStore {
         most: u32,
         now: Timestamp,
     ) -> Result<Deposit, StoreError> {
-        let Ticket { purpose, key, payload, expires_at } = ticket;
-        if payload.len() > MAX_PAYLOAD {
-            return Err(Refused::TooLong.into());
+        if !ticket.fits() {
+            return Err(StoreError::Full);
         }
+        let Ticket { purpose, key, payload, expires_at } = ticket;
         let sealed = match payload.as_ref() {
             [] => None,
             plain => Some(self.sealing.seal(place(&name(*purpose, key)), plain)?),
@@ -85,8 +85,12 @@ impl Write for Put {
     async fn run(&self, connection: &mut SqliteConnection) -> Result<Deposit, StoreError> {
         let Self { purpose, key, sealed, expires_at, most, now } = self;
         let purpose = purpose.as_str();
-        let insert =
-            sqlx::query(INSERT).bind(purpose).bind(key.to_vec()).bind(sealed.as_deref()).bind(expires_at.as_millis());
+        let insert = sqlx::query(INSERT)
+            .bind(purpose)
+            .bind(key.to_vec())
+            .bind(sealed.as_deref())
+            .bind(expires_at.as_millis())
+            .bind(now.as_millis());
         if insert.execute(&mut *connection).await.map_err(failed)?.rows_affected() == 0 {
             return Ok(Deposit::Exists);
         }

@@ -38,6 +38,8 @@ pub enum DirectoryVerb {
     CredentialsFind,
     /// [`Credentials::set`].
     CredentialsSet,
+    /// [`Credentials::replace`].
+    CredentialsReplace,
     /// [`Credentials::remove`].
     CredentialsRemove,
     /// [`KnownDevices::remember`].
@@ -155,6 +157,21 @@ impl<D: Credentials + ?Sized> Credentials for FailingDirectory<D> {
     async fn set(&self, account: &AccountId, method: Method, credential: &Credential) -> Result<(), StoreError> {
         self.faults
             .around(DirectoryVerb::CredentialsSet, Credentials::set(&*self.inner, account, method, credential))
+            .await
+    }
+
+    async fn replace(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Timestamp,
+        secret: &[u8],
+    ) -> Result<bool, StoreError> {
+        self.faults
+            .around(
+                DirectoryVerb::CredentialsReplace,
+                Credentials::replace(&*self.inner, account, method, set_at, secret),
+            )
             .await
     }
 

@@ -10,6 +10,9 @@ use crate::record::{Activity, Record, Revision};
 
 impl MemoryStore {
     pub(super) fn update_now(&self, record: &Record, expected: Revision) -> Result<Update, StoreError> {
+        if !record.client.fits() {
+            return Err(StoreError::Full);
+        }
         let mut shard = self.shard(record.slot)?.write();
         let interned = &mut *self.interned.write();
         let Some(at) = shard.by_id(record.slot, &record.id, interned) else {
@@ -37,7 +40,8 @@ impl MemoryStore {
             if record.expired_at.is_some() {
                 continue;
             }
-            move_forward(&mut record, *activity);
+            let Activity { seen_at, idle_expires_at } = record.activity().moved_forward(*activity);
+            (record.last_seen_at, record.idle_expires_at) = (seen_at, idle_expires_at);
             if let Some(held) = shard.get_mut(at) {
                 held.set_activity(&record);
             }
@@ -62,16 +66,4 @@ impl MemoryStore {
         };
         Ok(ending.into_iter().filter_map(|at| shard.end(at, interned)).collect())
     }
-}
-
-/// Takes over an activity as far as it is later. No idle end at all is later than any.
-pub(super) fn move_forward(record: &mut Record, activity: Activity) {
-    let Activity { seen_at, idle_expires_at } = activity;
-    record.idle_expires_at = match (record.idle_expires_at, idle_expires_at) {
-        (Some(held), Some(new)) => Some(held.max(new)),
-        // One of an older activity says nothing of the limit that was in force since.
-        (Some(held), None) if seen_at <= record.last_seen_at => Some(held),
-        (Some(_), None) | (None, _) => None,
-    };
-    record.last_seen_at = record.last_seen_at.max(seen_at);
 }

@@ -21,6 +21,9 @@ impl MemoryStore {
         replaces: Option<&SessionId>,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
+        if !record.client.fits() {
+            return Err(StoreError::Full);
+        }
         let home = Self::place(record.slot);
         // Ids never move, so one that is seen in a shard before the locks are taken can only be gone afterwards.
         let away = replaces.and_then(|id| self.shards.iter().position(|shard| shard.read().slot_of(id).is_some()));

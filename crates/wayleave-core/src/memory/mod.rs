@@ -189,6 +189,9 @@ impl SessionStore for MemoryStore {
     }
 
     async fn deposit(&self, ticket: &Ticket, most: u32, now: Timestamp) -> Result<Deposit, StoreError> {
+        if !ticket.fits() {
+            return Err(StoreError::Full);
+        }
         let of_purpose = usize::try_from(most).unwrap_or(usize::MAX);
         let most = MostTickets { of_purpose, in_all: self.options.most_tickets };
         Ok(self.tickets.lock().deposit(ticket, most, now))

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::MemoryStore;
-use super::change::move_forward;
 use super::intern::Interned;
 use super::lineage::Family;
 use super::packed::Packed;
 use super::shard::{Books, Presented, Shard};
 use crate::ports::{Rotate, Rotation, StoreError};
-use crate::record::{LastRotation, Record, Refresh};
+use crate::record::{Activity, LastRotation, Record, Refresh};
 use crate::refresh::{Verdict, judge};
 use crate::time::Timestamp;
 use crate::token::TokenKey;
@@ -81,13 +80,14 @@ fn rotated(record: Record, rotation: &Rotation) -> Record {
     let generation = record.refresh.as_ref().map_or(0, |refresh| refresh.generation).saturating_add(1);
     let last =
         LastRotation { predecessor: presented.hash, at: *now, client: *client, sealed_pair: next.sealed.clone() };
-    let mut record = Record {
+    let Activity { seen_at, idle_expires_at } = record.activity().moved_forward(*activity);
+    Record {
         token: next.token,
+        last_seen_at: seen_at,
+        idle_expires_at,
         token_expires_at: (*token_expires_at).min(record.absolute_expires_at),
         refresh: Some(Refresh { current: next.refresh, generation, last: Some(last) }),
         revision: record.revision.next(),
         ..record
-    };
-    move_forward(&mut record, *activity);
-    record
+    }
 }

@@ -220,26 +220,6 @@ fn the_prefix_of_an_id_counts() {
     assert_eq!(ready(store.insert(&same, None, None, START)).unwrap(), Insert::Exists);
 }
 
-#[test]
-fn an_activity_without_idle_end_moves_the_end_away() {
-    let held = session(1, 1, 10);
-    let activity = |minutes: u32, idle: Option<u32>| Activity {
-        seen_at: START.plus(minutes * MINUTE),
-        idle_expires_at: idle.map(|idle| START.plus(idle * MINUTE)),
-    };
-    let after = |steps: &[Activity]| {
-        let mut record = held.clone();
-        steps.iter().for_each(|step| change::move_forward(&mut record, *step));
-        record.activity()
-    };
-    assert_eq!(after(&[activity(2, Some(12))]), activity(2, Some(12)));
-    assert_eq!(after(&[activity(2, Some(5))]), activity(2, Some(10)));
-    assert_eq!(after(&[activity(2, None)]), activity(2, None));
-    assert_eq!(after(&[activity(2, None), activity(3, Some(13))]), activity(3, None));
-    // What comes late says nothing of the limit since.
-    assert_eq!(after(&[activity(2, Some(12)), activity(1, None)]), activity(2, Some(12)));
-}
-
 /// Everybody's list survives what comes and goes: who stays is listed exactly once.
 #[test]
 fn everybodys_list_survives_changes() {

@@ -224,8 +224,19 @@ pub trait Credentials: Send + Sync {
     /// The account's credential for `method`.
     async fn find(&self, account: &AccountId, method: Method) -> Result<Option<Credential>, StoreError>;
 
-    /// Sets or replaces it.
+    /// Sets it, whether there is one or not.
     async fn set(&self, account: &AccountId, method: Method, credential: &Credential) -> Result<(), StoreError>;
+
+    /// Puts `secret` in the place of the one that was set at `set_at`, and keeps that time: for another form of the
+    /// same secret, such as a hash at other parameters. `false`, and nothing changed, when the credential was set again
+    /// meanwhile or is gone; so one that is [`Self::set`] at another time is never undone by this.
+    async fn replace(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Timestamp,
+        secret: &[u8],
+    ) -> Result<bool, StoreError>;
 
     /// Removes it; whether there was one.
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError>;
@@ -240,7 +251,7 @@ pub struct KnownDevice {
     pub expires_at: Timestamp,
 }
 
-/// Keeps known devices.
+/// Keeps known devices. Those that have expired may be removed at any time.
 #[async_trait]
 pub trait KnownDevices: Send + Sync {
     /// Adds `device`, dropping `replaces`, expired ones, and the oldest past `most`.

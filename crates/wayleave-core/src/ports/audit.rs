@@ -67,6 +67,7 @@ pub struct AuditQuery {
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     /// Adds rows of one node, all or none. A sequence number that exists is an error: two processes write as one node.
+    /// A detail over [`MAX_AUDIT_DETAIL`] is [`StoreError::Full`].
     async fn append(&self, rows: &[AuditRow]) -> Result<(), StoreError>;
 
     /// The last link of a node's chain.

@@ -36,8 +36,9 @@ pub enum StoreError {
     /// The backend answered something that cannot be a value of ours.
     #[error("the store holds a value that cannot be read")]
     Corrupt(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
-    /// The store holds as much as it may.
-    #[error("the store is full")]
+    /// More than may be kept: the store holds as much as it may, or one value is larger than its limit. Nothing was
+    /// changed.
+    #[error("more than the store may keep")]
     Full,
 }
 

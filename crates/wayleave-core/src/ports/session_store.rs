@@ -26,6 +26,9 @@ pub trait SessionStore: Send + Sync {
     /// Never overwrites: an id or token hash that exists is answered with [`Insert::Exists`] and changes nothing. The
     /// limit counts the subject's records of the same kind that have not ended at `now` (see [`Record::ends_at`]),
     /// without the one that is replaced. The replaced record ends also when the insertion is refused for the limit.
+    ///
+    /// What becomes of a replaced session's refresh tokens is said at [`FamilyId`]. A record whose client does not
+    /// [fit](crate::record::Client::fits) is [`StoreError::Full`], before anything else is looked at.
     async fn insert(
         &self,
         record: &Record,
@@ -38,7 +41,8 @@ pub trait SessionStore: Send + Sync {
     async fn find(&self, lookup: Lookup) -> Result<Option<Arc<Record>>, StoreError>;
 
     /// Changes a record if it still has `expected` as its revision. Never creates one, and never changes what
-    /// [`Record::updated_from`] leaves alone.
+    /// [`Record::updated_from`] leaves alone. A client that does not
+    /// [fit](crate::record::Client::fits) is [`StoreError::Full`], before anything else is looked at.
     async fn update(&self, record: &Record, expected: Revision) -> Result<Update, StoreError>;
 
     /// Exchanges a refresh token in one step, by the verdict of [`crate::refresh::judge`]:
@@ -46,12 +50,19 @@ pub trait SessionStore: Send + Sync {
     /// generation and moves `token_expires_at` (never past the absolute limit); `Repeat` changes nothing; `Reuse` ends
     /// every session of the family; `Expired` changes nothing.
     ///
+    /// An exchange counts as a revision, so that an update prepared before it is a conflict. Its activity moves the
+    /// record's forward only, by [`Activity::moved_forward`]: an activity without idle end takes the end away, unless
+    /// it is not later than the one on record.
+    ///
     /// A store may forget the oldest spent tokens of a family past [`Rotation::SPENT_KEPT`] of them.
     async fn rotate(&self, rotation: &Rotation) -> Result<Rotate, StoreError>;
 
     /// Puts down something that can be taken once.
     ///
-    /// At most `most` tickets of a purpose are kept; one more is [`Deposit::Full`], after expired ones were dropped.
+    /// Never overwrites a ticket that can still be taken. One of the same purpose and key that has expired at `now`
+    /// counts as absent: the new one takes its place. At most `most` tickets of a purpose are kept; one more is
+    /// [`Deposit::Full`], after expired ones were dropped. A ticket that does not
+    /// [fit](Ticket::fits) is [`StoreError::Full`], before anything else is looked at.
     async fn deposit(&self, ticket: &Ticket, most: u32, now: Timestamp) -> Result<Deposit, StoreError>;
 
     /// Takes a ticket: of any number of callers exactly one gets it, and none from its expiry on.
@@ -60,14 +71,19 @@ pub trait SessionStore: Send + Sync {
     /// Ends sessions. When this has returned, no find, update, rotation or touch sees any of them again.
     async fn revoke(&self, scope: &Scope) -> Result<Vec<Gone>, StoreError>;
 
-    /// Lists records, newest first within a subject, in a stable order otherwise; ended ones included until swept.
+    /// Lists records, ended ones included until swept: newest first when a subject is given, otherwise everybody's in
+    /// any order that stays the same. Over its pages a listing is complete and free of duplicates: a record that is
+    /// there from the first page to the last is listed exactly once, whatever comes and goes meanwhile.
     async fn list(&self, listing: &Listing) -> Result<Page, StoreError>;
 
-    /// Writes down activity of many sessions at once. Moves `last_seen_at` and `idle_expires_at` forward only, does
-    /// not count as a revision, and skips records that are gone or were found expired. Returns how many were written.
+    /// Writes down activity of many sessions at once. Moves `last_seen_at` and `idle_expires_at` forward only, by
+    /// [`Activity::moved_forward`]: an activity without idle end takes the end away, unless it is not later than the
+    /// one on record. Does not count as a revision, and skips records that are gone or were found expired. Returns how
+    /// many were written.
     async fn touch(&self, touches: &[Touch]) -> Result<usize, StoreError>;
 
-    /// Removes what ended before `before`: at most `most` records, with their spent tokens, and tickets that expired.
+    /// Removes what ended before `before`: at most `most` records, with their spent tokens, and at most `most` tickets
+    /// that expired. A store that keeps other things that expire may remove them along, within the same bound.
     async fn sweep(&self, before: Timestamp, most: u32) -> Result<Swept, StoreError>;
 
     /// Counts live sessions by kind, and ended ones that are not swept yet.
@@ -193,7 +209,7 @@ pub enum Rotate {
 pub enum Deposit {
     /// It is in.
     Done,
-    /// Its key exists already for this purpose; nothing changed.
+    /// Its key exists already for this purpose and can still be taken; nothing changed.
     Exists,
     /// There are too many of this purpose.
     Full,

@@ -342,6 +342,43 @@ fn revisions_do_not_wrap_round() {
     assert_eq!(Revision(u64::MAX).next(), Revision(u64::MAX));
 }
 
+/// Each row: the idle end on record, when the new activity was (against a record seen at second 100), its idle end, and
+/// what comes of them.
+#[test]
+fn activity_moves_forward_end_by_end() {
+    let at = |seconds: u64| START.plus(Duration::from_secs(seconds));
+    for (held, seen, new, expected) in [
+        (Some(700), 160, Some(760), (160, Some(760))),
+        (Some(700), 100, Some(700), (100, Some(700))),
+        // A late one under a longer limit, and a new one under a shorter limit: end by end.
+        (Some(700), 40, Some(940), (100, Some(940))),
+        (Some(700), 160, Some(460), (160, Some(700))),
+        (Some(700), 40, Some(640), (100, Some(700))),
+        // No end is later than any, unless it is of an activity that is not later.
+        (Some(700), 101, None, (101, None)),
+        (Some(700), 100, None, (100, Some(700))),
+        (Some(700), 99, None, (100, Some(700))),
+        (None, 160, Some(760), (160, None)),
+        (None, 40, Some(640), (100, None)),
+        (None, 160, None, (160, None)),
+        (None, 40, None, (100, None)),
+    ] {
+        let activity = |seen, end: Option<u64>| Activity { seen_at: at(seen), idle_expires_at: end.map(at) };
+        let moved = activity(100, held).moved_forward(activity(seen, new));
+        assert_eq!(moved, activity(expected.0, expected.1), "{held:?}, {new:?} at {seen}");
+    }
+}
+
+#[test]
+fn a_label_fits_up_to_its_limit() {
+    let client = |label: Option<String>| Client { label: label.map(Into::into), ..Client::default() };
+    assert!(client(None).fits());
+    assert!(client(Some("x".repeat(MAX_LABEL))).fits());
+    assert!(!client(Some("x".repeat(MAX_LABEL + 1))).fits());
+    // Bytes count, not characters.
+    assert!(!client(Some("ü".repeat(MAX_LABEL / 2 + 1))).fits());
+}
+
 prop_compose! {
     /// A record whose ends fall anywhere within ten seconds, in any order.
     fn any_record()(
@@ -358,6 +395,12 @@ prop_compose! {
             refresh: fixture.refresh.clone().filter(|_| with_refresh),
             ..fixture
         }
+    }
+}
+
+prop_compose! {
+    fn any_activity()(seen_at in 0..100_i64, idle in prop::option::of(0..200_i64)) -> Activity {
+        Activity { seen_at: Timestamp::from_millis(seen_at), idle_expires_at: idle.map(Timestamp::from_millis) }
     }
 }
 
@@ -384,6 +427,17 @@ proptest! {
         // A clock behind `expired_at` is the one exception: dead for requests, not yet swept.
         prop_assume!(record.expired_at.is_none_or(|expired| expired <= now));
         prop_assert_eq!(over, now >= record.ends_at());
+    }
+
+    /// Moving forward takes nothing back, and doing it again changes nothing.
+    #[test]
+    fn activity_never_moves_back(held in any_activity(), new in any_activity()) {
+        let moved = held.moved_forward(new);
+        let ends = |activity: Activity| activity.idle_expires_at.unwrap_or(Timestamp::MAX);
+        prop_assert!(moved.seen_at >= held.seen_at && moved.seen_at >= new.seen_at);
+        prop_assert!(ends(moved) >= ends(held));
+        prop_assert_eq!(moved.moved_forward(new), moved);
+        prop_assert_eq!(held.moved_forward(held), held);
     }
 
     /// R014: no sequence of updates moves the absolute end.

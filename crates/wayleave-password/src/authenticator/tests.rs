@@ -63,14 +63,7 @@ impl World {
         let hasher = Arc::new(Hasher::new(options, Arc::clone(&entropy) as Arc<dyn Entropy>));
         let authority = Authority::new([1; 16]);
         let password = PasswordAuthenticator::new(
-            Ports {
-                accounts: Arc::clone(&directory) as Arc<dyn Accounts>,
-                credentials: Arc::clone(&directory) as Arc<dyn Credentials>,
-                devices: Arc::clone(&directory) as Arc<dyn KnownDevices>,
-                counters: Arc::clone(&directory) as Arc<dyn Counters>,
-                clock: Arc::clone(&clock) as Arc<dyn Clock>,
-                entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
-            },
+            ports(&directory, &clock, &entropy),
             hasher,
             authority.prover(Method::Password, Level::ONE, Namespace::User),
             BucketKey::new([2; 32]),
@@ -95,6 +88,10 @@ impl World {
         world.directory.remember(&world.account(OWNER).await.id, &device, None, 10, now).await.unwrap();
         world.directory.faults().reset();
         world
+    }
+
+    fn ports(&self) -> Ports {
+        ports(&self.directory, &self.clock, &self.entropy)
     }
 
     async fn account(&self, email: &str) -> Account {
@@ -123,6 +120,21 @@ impl World {
 
     async fn try_attempt(&self, email: &str, text: &str, known_device: Option<[u8; 32]>) -> Result<Outcome, Error> {
         self.password.sign_in(SignIn { email, password: password(text), known_device }).await
+    }
+}
+
+fn ports(
+    directory: &Arc<FailingDirectory<MemoryDirectory>>,
+    clock: &Arc<FakeClock>,
+    entropy: &Arc<SeededEntropy>,
+) -> Ports {
+    Ports {
+        accounts: Arc::clone(directory) as Arc<dyn Accounts>,
+        credentials: Arc::clone(directory) as Arc<dyn Credentials>,
+        devices: Arc::clone(directory) as Arc<dyn KnownDevices>,
+        counters: Arc::clone(directory) as Arc<dyn Counters>,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        entropy: Arc::clone(entropy) as Arc<dyn Entropy>,
     }
 }
 

@@ -44,6 +44,9 @@ impl InsertRecord {
         now: Timestamp,
         sealing: &Sealing,
     ) -> Result<Self, StoreError> {
+        if !record.client.fits() {
+            return Err(StoreError::Full);
+        }
         let last = record.refresh.as_ref().and_then(|refresh| refresh.last.as_ref());
         let rotation_client = match last {
             Some(last) => seal_rotation_client(sealing, last.client, last.predecessor)?,

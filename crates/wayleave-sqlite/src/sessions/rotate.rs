@@ -44,7 +44,7 @@ impl RotateRecord {
         let NextPair { token, refresh, sealed } = next;
         let generation = held.refresh.as_ref().map_or(0, |refresh| refresh.generation).saturating_add(1);
         let previous = held.token;
-        let Activity { seen_at: last_seen_at, idle_expires_at } = moved_forward(held.activity(), *activity);
+        let Activity { seen_at: last_seen_at, idle_expires_at } = held.activity().moved_forward(*activity);
         let record = Record {
             token: *token,
             refresh: Some(Refresh {
@@ -87,16 +87,6 @@ impl RotateRecord {
         }
         Ok(Rotate::Done { record: Arc::new(record), previous })
     }
-}
-
-/// The later of two activities, end by end. No idle end at all is later than any.
-fn moved_forward(held: Activity, new: Activity) -> Activity {
-    let idle_expires_at = match (held.idle_expires_at, new.idle_expires_at) {
-        (Some(held), Some(new)) => Some(held.max(new)),
-        (Some(end), None) if new.seen_at <= held.seen_at => Some(end),
-        (Some(_), None) | (None, _) => None,
-    };
-    Activity { seen_at: held.seen_at.max(new.seen_at), idle_expires_at }
 }
 
 #[async_trait]

@@ -8,8 +8,7 @@ use wayleave_core::record::Activity;
 use crate::error::failed;
 use crate::writer::Write;
 
-// As `moved_forward` has it: no end at all is later than any (SQLite's `max` of a NULL is NULL), and an activity before
-// the one on record says nothing of the limit that was in force since.
+// As `Activity::moved_forward` has it: SQLite's `max` of a NULL is NULL, so no end at all is later than any.
 macro_rules! idle {
     () => {
         "CASE WHEN ?5 IS NULL AND ?4 <= last_seen_at THEN idle_expires_at ELSE max(idle_expires_at, ?5) END"

@@ -22,6 +22,9 @@ pub(super) struct UpdateRecord {
 
 impl UpdateRecord {
     pub(super) fn new(changed: &Record, expected: Revision, sealing: &Sealing) -> Result<Self, StoreError> {
+        if !changed.client.fits() {
+            return Err(StoreError::Full);
+        }
         let sealed = SealedColumns::of(changed, sealing)?;
         Ok(Self { changed: changed.clone(), sealed, expected, sealing: sealing.clone() })
     }

@@ -104,6 +104,22 @@ impl Credentials for MemoryDirectory {
         Ok(())
     }
 
+    async fn replace(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Timestamp,
+        secret: &[u8],
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let held = state.credentials.get_mut(&(account.clone(), method.as_str()));
+        let Some(held) = held.filter(|held| held.changed_at == set_at) else {
+            return Ok(false);
+        };
+        held.secret = secret.into();
+        Ok(true)
+    }
+
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
         Ok(self.state().credentials.remove(&(account.clone(), method.as_str())).is_some())
     }

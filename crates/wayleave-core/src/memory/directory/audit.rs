@@ -13,8 +13,6 @@ enum Refused {
     Sequence,
     #[error("the rows are of several nodes")]
     Nodes,
-    #[error("the detail of a row is too long")]
-    Detail,
 }
 
 #[async_trait]
@@ -33,7 +31,7 @@ impl AuditLog for MemoryDirectory {
                 return Err(StoreError::unavailable(Refused::Nodes));
             }
             if row.detail.as_ref().is_some_and(|detail| detail.len() > MAX_AUDIT_DETAIL) {
-                return Err(StoreError::unavailable(Refused::Detail));
+                return Err(StoreError::Full);
             }
             let held = state.chains.get(&row.node).is_some_and(|chain| chain.contains_key(&row.link.sequence));
             if held || new.insert(row.link.sequence, index).is_some() {

@@ -47,17 +47,9 @@ async fn a_success_carries_evidence_for_the_account() {
 #[tokio::test]
 async fn a_foreign_prover_is_not_accepted() {
     let world = World::new().await;
-    let ports = Ports {
-        accounts: Arc::clone(&world.directory) as Arc<dyn Accounts>,
-        credentials: Arc::clone(&world.directory) as Arc<dyn Credentials>,
-        devices: Arc::clone(&world.directory) as Arc<dyn KnownDevices>,
-        counters: Arc::clone(&world.directory) as Arc<dyn Counters>,
-        clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
-        entropy: Arc::clone(&world.entropy) as Arc<dyn Entropy>,
-    };
     let prover = world.authority.prover(Method::Password, Level::ONE, Namespace::External);
     let hasher = Arc::clone(&world.password.hasher);
-    let made = PasswordAuthenticator::new(ports, hasher, prover, BucketKey::new([0; 32]), Options::default());
+    let made = PasswordAuthenticator::new(world.ports(), hasher, prover, BucketKey::new([0; 32]), Options::default());
     assert!(matches!(made.err(), Some(Error::ForeignProver(ForeignSubject))));
 }
 
@@ -88,15 +80,67 @@ async fn a_success_replaces_an_outdated_hash() {
 #[tokio::test]
 async fn a_failed_rehash_costs_nothing() {
     let world = World::new().await;
-    world.directory.faults().fail(DirectoryVerb::CredentialsSet, Fault::DOWN);
+    world.directory.faults().fail(DirectoryVerb::CredentialsReplace, Fault::DOWN);
     assert!(matches!(world.attempt(OUTDATED, RIGHT).await, Outcome::Verified(verified) if !verified.rehashed));
-    world.directory.faults().heal(DirectoryVerb::CredentialsSet);
-    world.directory.faults().fail(DirectoryVerb::CredentialsFind, Fault::nth(2));
-    assert!(matches!(world.attempt(OUTDATED, RIGHT).await, Outcome::Verified(verified) if !verified.rehashed));
+    world.directory.faults().heal(DirectoryVerb::CredentialsReplace);
     world.entropy.fail_after(0);
     assert!(matches!(world.attempt(OUTDATED, RIGHT).await, Outcome::Verified(verified) if !verified.rehashed));
     world.entropy.recover();
     assert!(matches!(world.attempt(OUTDATED, RIGHT).await, Outcome::Verified(verified) if verified.rehashed));
+}
+
+/// Credentials of an account whose owner sets a new password right after any look at the old one.
+struct Overtaken {
+    inner: Arc<FailingDirectory<MemoryDirectory>>,
+    new: Credential,
+}
+
+#[async_trait::async_trait]
+impl Credentials for Overtaken {
+    async fn find(&self, account: &AccountId, method: Method) -> Result<Option<Credential>, StoreError> {
+        let found = Credentials::find(&*self.inner, account, method).await?;
+        self.set(account, method, &self.new).await?;
+        Ok(found)
+    }
+
+    async fn set(&self, account: &AccountId, method: Method, credential: &Credential) -> Result<(), StoreError> {
+        Credentials::set(&*self.inner, account, method, credential).await
+    }
+
+    async fn replace(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Timestamp,
+        secret: &[u8],
+    ) -> Result<bool, StoreError> {
+        Credentials::replace(&*self.inner, account, method, set_at, secret).await
+    }
+
+    async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
+        Credentials::remove(&*self.inner, account, method).await
+    }
+}
+
+/// R094, R097: a password that was set while the old one was being hashed again stays.
+#[tokio::test]
+async fn a_rehash_never_undoes_a_new_password() {
+    let world = World::new().await;
+    let changed_at = FakeClock::START.plus(Duration::from_millis(1));
+    let new = Credential { secret: Box::new(*b"the new one"), changed_at };
+    let overtaken = Overtaken { inner: Arc::clone(&world.directory), new: new.clone() };
+    let ports = Ports { credentials: Arc::new(overtaken), ..world.ports() };
+    let prover = world.authority.prover(Method::Password, Level::ONE, Namespace::User);
+    let hasher = Arc::clone(&world.password.hasher);
+    let authenticator =
+        PasswordAuthenticator::new(ports, hasher, prover, BucketKey::new([2; 32]), Options::default()).unwrap();
+    let sign_in = SignIn { email: OUTDATED, password: password(RIGHT), known_device: None };
+    let outcome = authenticator.sign_in(sign_in).await.unwrap();
+    assert!(matches!(outcome, Outcome::Verified(verified) if !verified.rehashed));
+    assert_eq!(world.directory.faults().calls_of(DirectoryVerb::CredentialsReplace), 1);
+    let id = world.account(OUTDATED).await.id;
+    let held = Credentials::find(&*world.directory, &id, Method::Password).await.unwrap();
+    assert_eq!(held, Some(new));
 }
 
 /// R168: a store that does not answer is neither a success nor a refusal, whichever call it is.
