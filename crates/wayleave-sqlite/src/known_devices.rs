@@ -17,6 +17,8 @@ const DROP: &str = "DELETE FROM known_devices WHERE account = ?1 AND (key = ?2 O
 const INSERT: &str = "INSERT INTO known_devices (account, key, expires_at) VALUES (?1, ?2, ?3)";
 const DROP_SURPLUS: &str = "DELETE FROM known_devices WHERE number IN \
      (SELECT number FROM known_devices WHERE account = ?1 ORDER BY number DESC LIMIT -1 OFFSET ?2)";
+pub(crate) const SWEEP: &str = "DELETE FROM known_devices WHERE number IN \
+     (SELECT number FROM known_devices WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
 const FORGET: &str = "DELETE FROM known_devices WHERE account = ?1";
 
 #[async_trait]

@@ -56,7 +56,7 @@ async fn connect(path: &Path, options: &Options) -> Result<SqliteConnection, Sto
     let attempts = async {
         loop {
             again.tick().await;
-            match connection(path, options).connect().await {
+            match writing(path, options).connect().await {
                 Err(error) if is_busy(&error) => {}
                 outcome => return outcome.map_err(failed),
             }
@@ -67,6 +67,13 @@ async fn connect(path: &Path, options: &Options) -> Result<SqliteConnection, Sto
         Ok(outcome) => outcome,
         Err(_) => Err(Refused::NoTransaction.into()),
     }
+}
+
+/// How the connection that writes is set up.
+fn writing(path: &Path, options: &Options) -> SqliteConnectOptions {
+    // What was deleted is overwritten wherever that costs no further writing. Pages that become free as a whole, by the
+    // overflow of large values or the end of many rows, keep what was on them until they are used again.
+    connection(path, options).pragma("secure_delete", "FAST")
 }
 
 /// How every connection to the file is set up.

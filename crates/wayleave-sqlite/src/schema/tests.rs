@@ -27,12 +27,28 @@ fn options() -> Options {
     Options::new(Arc::new(ring), Arc::new(Nothing), Arc::new(Nothing))
 }
 
-/// An acknowledged write waits for the disk unless the options say otherwise.
-#[tokio::test]
-async fn connections_are_as_durable_as_the_options_say() {
+fn file() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("test.sqlite");
     create_file(&path).unwrap();
+    (folder, path)
+}
+
+async fn pragma(connection: &mut SqliteConnection, name: &'static str) -> i64 {
+    sqlx::query_scalar(name).fetch_one(connection).await.unwrap()
+}
+
+/// 2 is `FAST`.
+#[tokio::test]
+async fn the_writing_connection_overwrites_what_it_deletes() {
+    let (_folder, path) = file();
+    assert_eq!(pragma(&mut connect(&path, &options()).await.unwrap(), "PRAGMA secure_delete").await, 2);
+}
+
+/// An acknowledged write waits for the disk unless the options say otherwise.
+#[tokio::test]
+async fn connections_are_as_durable_as_the_options_say() {
+    let (_folder, path) = file();
     for (durability, synchronous) in [(Durability::Full, 2), (Durability::Normal, 1)] {
         let options = Options { durability, most_bytes: Some(100 * PAGE + 1), ..options() };
         let mut connection = connection(&path, &options).connect().await.unwrap();
@@ -43,8 +59,7 @@ async fn connections_are_as_durable_as_the_options_say() {
             ("PRAGMA max_page_count", 100),
             ("PRAGMA page_size", i64::try_from(PAGE).unwrap()),
         ] {
-            let value: i64 = sqlx::query_scalar(pragma).fetch_one(&mut connection).await.unwrap();
-            assert_eq!(value, expected, "{pragma}");
+            assert_eq!(self::pragma(&mut connection, pragma).await, expected, "{pragma}");
         }
         let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap();
         assert_eq!(mode, "wal");

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection};
 
 use super::{BY_ID, BY_REFRESH, BY_TOKEN, census, insert, list, revoke, rotate, sweep, touch};
-use crate::{accounts, audit, counters, credentials, service_keys, stored, subjects, tickets};
+use crate::{accounts, audit, counters, credentials, known_devices, service_keys, stored, subjects, tickets};
 
 async fn connection() -> SqliteConnection {
     let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(":memory:").connect().await.unwrap();
@@ -41,6 +41,7 @@ async fn hot_statements_go_by_their_index() {
         (touch::TOUCH, &[ID]),
         (sweep::RECORDS, &[ID, "sessions_by_end (ends_at<?)"]),
         (sweep::TICKETS, &["rowid=?", "tickets_by_expiry (expires_at<?)"]),
+        (known_devices::SWEEP, &["rowid=?", "known_devices_by_expiry (expires_at<?)"]),
         (tickets::TAKE, &["sqlite_autoindex_tickets_1"]),
         (tickets::DROP_EXPIRED, &["rowid=?", "tickets_by_purpose_and_expiry (purpose=? AND expires_at<?)"]),
         (counters::SWEEP, &["PRIMARY KEY (key=?)", "counters_by_since"]),
@@ -48,6 +49,7 @@ async fn hot_statements_go_by_their_index() {
         (accounts::BY_EMAIL, &["sqlite_autoindex_accounts_2"]),
         (accounts::ANYBODY_HOLDS, &["PRIMARY KEY (permission=?)", "sqlite_autoindex_accounts_1"]),
         (credentials::FIND, &["sqlite_autoindex_credentials_1"]),
+        (credentials::REPLACE, &["sqlite_autoindex_credentials_1"]),
         (service_keys::BY_KEY, &["sqlite_autoindex_service_keys_2"]),
         (subjects::ACCOUNT, &["sqlite_autoindex_accounts_1"]),
         (subjects::SERVICE, &["sqlite_autoindex_service_keys_1"]),
@@ -75,7 +77,9 @@ async fn the_census_reads_an_index_alone() {
 async fn pages_are_not_sorted() {
     let connection = &mut connection().await;
     let audit = audit::statement(&wayleave_core::ports::AuditQuery::default(), 10).into_string();
-    for statement in [list::OF_SUBJECT, list::OF_EVERYBODY, sweep::RECORDS, sweep::TICKETS, &audit] {
+    for statement in
+        [list::OF_SUBJECT, list::OF_EVERYBODY, sweep::RECORDS, sweep::TICKETS, known_devices::SWEEP, &audit]
+    {
         let plan = plan(connection, statement).await;
         assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?} of {statement}");
     }

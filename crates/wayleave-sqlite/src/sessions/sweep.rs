@@ -1,4 +1,5 @@
-//! `sweep`: removes what has ended, a bounded number at a time, by the index on the end.
+//! `sweep`: removes what has ended, a bounded number of each kind at a time, by the index on the end. Known devices are
+//! swept along, since nothing else looks at those of an account that nobody signs in to.
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
@@ -6,6 +7,7 @@ use wayleave_core::ports::{StoreError, Swept};
 use wayleave_core::time::Timestamp;
 
 use crate::error::failed;
+use crate::known_devices;
 use crate::writer::Write;
 
 pub(crate) const RECORDS: &str = "DELETE FROM sessions WHERE id IN \
@@ -25,7 +27,9 @@ impl Write for Sweep {
     async fn run(&self, connection: &mut SqliteConnection) -> Result<Swept, StoreError> {
         let records = self.remove(connection, RECORDS).await?;
         let tickets = self.remove(connection, TICKETS).await?;
-        Ok(Swept { records, tickets, more: records >= self.most || tickets >= self.most })
+        let devices = self.remove(connection, known_devices::SWEEP).await?;
+        let more = [records, tickets, devices].iter().any(|removed| *removed >= self.most);
+        Ok(Swept { records, tickets, more })
     }
 }
 
