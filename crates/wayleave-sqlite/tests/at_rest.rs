@@ -3,18 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sqlx::Connection as _;
 use tempfile::TempDir;
 use wayleave_conformance::fixtures::{
-    BASE, account_id, at, by_id, by_token, bytes, entries, fingerprint, full, listing, person, record, refresh_key,
-    rotation, routing,
+    self, BASE, account_id, at, by_id, by_token, bytes, entries, fingerprint, full, listing, person, record,
+    refresh_key, rotation, routing, ticket,
 };
 use wayleave_core::authentication::Method;
 use wayleave_core::id::Slot;
 use wayleave_core::ports::{
-    Credential, Credentials, Deposit, Entropy, EntropyFailure, Gone, Insert, Listing, Lookup, Rotate, Rotation, Scope,
-    SessionStore, StoreError, Update,
+    Account, AccountChange, Accounts, Credential, Credentials, Deposit, Entropy, EntropyFailure, Gone, Insert,
+    InsertAccount, KnownDevice, KnownDevices as _, Listing, Lookup, Rotate, Rotation, Scope, SessionStore, StoreError,
+    Update,
 };
-use wayleave_core::record::{Client, Record};
+use wayleave_core::record::{Client, Record, Revision};
 use wayleave_core::seal::KeyRing;
 use wayleave_core::ticket::{Purpose, Ticket};
 use wayleave_core::token::{RefreshToken, SessionToken};
@@ -87,6 +89,72 @@ async fn no_secret_lies_on_the_disk() {
         assert!(lies_in(folder.path(), person(0).as_str().as_bytes()));
         store.close().await;
     }
+}
+
+/// What was removed or changed is gone from the file as well: addresses of accounts, envelopes of credentials and
+/// tickets, hashes of sessions and devices.
+#[tokio::test]
+async fn what_was_deleted_does_not_stay_readable() {
+    let (store, folder) = fresh().await;
+    // Neighbours that stay, so that no page becomes free as a whole.
+    for number in 1..=3 {
+        let outcome = Accounts::insert(&store, &account(number)).await.unwrap();
+        assert_eq!(outcome, InsertAccount::Done);
+        let credential = Credential { secret: Box::new(bytes::<100>("secret", number)), changed_at: BASE };
+        store.set(&account_id(number), Method::Password, &credential).await.unwrap();
+        put(&store, &full(number)).await;
+        let device = KnownDevice { key: bytes("device", number), expires_at: at(100) };
+        store.remember(&account_id(number), &device, None, 5, BASE).await.unwrap();
+        assert_eq!(store.deposit(&ticket(number, Purpose::Setup, at(100)), 10, BASE).await.unwrap(), Deposit::Done);
+    }
+    let mut raw = raw(folder.path()).await;
+    let account_2 = account_id(2);
+    let envelope: Vec<u8> = sqlx::query_scalar("SELECT secret FROM credentials WHERE account = ?1")
+        .bind(account_2.as_str())
+        .fetch_one(&mut raw)
+        .await
+        .unwrap();
+    let payload: Vec<u8> = sqlx::query_scalar("SELECT payload FROM tickets WHERE key = ?1")
+        .bind(ticket(2, Purpose::Setup, at(100)).key.to_vec())
+        .fetch_one(&mut raw)
+        .await
+        .unwrap();
+    raw.close().await.unwrap();
+    let deleted = [
+        ("the address", account(2).email.as_str().as_bytes().to_vec()),
+        ("the telephone number", b"+90 555 22 22".to_vec()),
+        ("the credential", envelope),
+        ("the ticket", payload),
+        ("the token", full(2).token.0.to_vec()),
+        ("the device", bytes::<32>("device", 2).to_vec()),
+    ];
+    for (name, value) in &deleted {
+        assert!(lies_in(folder.path(), value), "{name} was never there");
+    }
+
+    // Shorter and longer: neither is written over the old one in place.
+    for (revision, email) in [(0, "x@example.org"), (1, "somebody-with-a-longer-address@example.org")] {
+        let change = Account { email: email.parse().unwrap(), phone: None, revision: Revision(revision), ..account(2) };
+        assert!(matches!(Accounts::update(&store, &change).await.unwrap(), AccountChange::Done(_)));
+    }
+    assert!(Credentials::remove(&store, &account_2, Method::Password).await.unwrap());
+    assert_eq!(store.revoke(&Scope::One(full(2).slot, full(2).id)).await.unwrap().len(), 1);
+    store.forget_all(&account_2).await.unwrap();
+    assert!(store.take(Purpose::Setup, ticket(2, Purpose::Setup, at(100)).key, BASE).await.unwrap().is_some());
+    // Closing moves the log into the file and removes it.
+    store.close().await;
+    assert!(!folder.path().join("wayleave.sqlite-wal").exists());
+    for (name, value) in &deleted {
+        assert!(!lies_in(folder.path(), value), "{name} is still there");
+    }
+    for kept in [account(1).email.as_str().as_bytes(), &bytes::<32>("device", 3), b"somebody-with-a-longer"] {
+        assert!(lies_in(folder.path(), kept));
+    }
+}
+
+fn account(number: u32) -> Account {
+    let phone = format!("+90 555 {number}{number} {number}{number}");
+    Account { phone: Some(phone.into()), ..fixtures::account(number) }
 }
 
 /// R154: an envelope in another row, or in another column of its row, does not open.
@@ -228,8 +296,11 @@ async fn without_entropy_nothing_is_sealed() {
     let plain = record(2).build();
     put(&store, &plain).await;
     let change = Record { data: entries(&[("k", b"v")]), ..plain.clone() };
-    assert!(matches!(store.update(&change, plain.revision).await, Err(StoreError::Unavailable(Some(_)))));
-    let outcome = store.update(&plain, plain.revision).await.unwrap();
+    assert!(matches!(
+        SessionStore::update(&store, &change, plain.revision).await,
+        Err(StoreError::Unavailable(Some(_)))
+    ));
+    let outcome = SessionStore::update(&store, &plain, plain.revision).await.unwrap();
     assert!(matches!(outcome, Update::Done(_)));
     assert!(SqliteStore::open_temporary(Options { entropy: Arc::new(Dry), ..options() }).await.is_err());
 }

@@ -13,11 +13,12 @@ async fn store() -> (Store, TempDir) {
     (Arc::new(store), folder)
 }
 
-/// The store itself keeps the folder: some cases hold on to one of the ports and to nothing else.
-async fn directory() -> Directory {
+async fn directory() -> (Directory, TempDir) {
     let clock = Arc::new(ManualClock::new(fixtures::BASE));
+    let folder = TempDir::new().unwrap();
     let options = Options { clock: clock.clone(), ..crate::options() };
-    Directory::of(Arc::new(SqliteStore::open_temporary(options).await.unwrap()), clock)
+    let store = SqliteStore::open(folder.path().join("wayleave.sqlite"), options).await.unwrap();
+    (Directory::of(Arc::new(store), clock), folder)
 }
 
 mod sessions {

@@ -14,7 +14,7 @@ use wayleave_core::authentication::Method;
 use wayleave_core::lockout::{Reservation, Rule};
 use wayleave_core::ports::{
     Account, Accounts as _, CounterKey, Counters as _, Credential, Deposit, Entropy, EntropyFailure, Insert,
-    InsertAccount, Rotate, Scope, SessionStore as _, SetSetting, Settings as _, StoreError, Subjects as _,
+    InsertAccount, Rotate, Scope, SessionStore, SetSetting, Settings as _, StoreError, Subjects as _, Swept,
 };
 use wayleave_core::record::{Record, Revision};
 use wayleave_core::ticket::{Purpose, Ticket};
@@ -23,7 +23,7 @@ use wayleave_sqlite::{OpenError, Options, Schema, SqliteStore};
 use crate::{fresh, options, raw};
 
 async fn put(store: &SqliteStore, record: &Record) -> Result<Insert, StoreError> {
-    wayleave_core::ports::SessionStore::insert(store, record, None, None, BASE).await
+    SessionStore::insert(store, record, None, None, BASE).await
 }
 
 async fn put_one(store: &SqliteStore, record: &Record) {
@@ -32,7 +32,7 @@ async fn put_one(store: &SqliteStore, record: &Record) {
 }
 
 async fn holds(store: &SqliteStore, record: &Record) -> bool {
-    wayleave_core::ports::SessionStore::find(store, by_id(record)).await.unwrap().is_some()
+    SessionStore::find(store, by_id(record)).await.unwrap().is_some()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -110,7 +110,7 @@ async fn everything_is_kept() {
     for folder in [folder.path(), copy.path()] {
         let store = SqliteStore::open(folder.join("wayleave.sqlite"), options()).await.unwrap();
         for lookup in [by_id(&held), by_refresh(&held), by_refresh(&first)] {
-            let found = wayleave_core::ports::SessionStore::find(&store, lookup).await.unwrap();
+            let found = SessionStore::find(&store, lookup).await.unwrap();
             assert_eq!(found.as_deref(), Some(held.as_ref()), "{lookup:?}");
         }
         assert!(!holds(&store, &ended).await);
@@ -136,11 +136,11 @@ async fn a_newer_schema_is_refused() {
     let path = folder.path().join("wayleave.sqlite");
     for schema in [Schema::Migrate, Schema::Expect] {
         let refused = SqliteStore::open(&path, Options { schema, ..options() }).await.unwrap_err();
-        assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 1 }), "{refused:?}");
+        assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 2 }), "{refused:?}");
         assert!(refused.to_string().contains("schema 9000"));
     }
     let refused = SqliteStore::migrate(&path, &options()).await.unwrap_err();
-    assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 1 }), "{refused:?}");
+    assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 2 }), "{refused:?}");
 }
 
 #[tokio::test]
@@ -149,10 +149,30 @@ async fn migrating_can_be_a_step_of_its_own() {
     let path = folder.path().join("wayleave.sqlite");
     let expecting = || Options { schema: Schema::Expect, ..options() };
     let refused = SqliteStore::open(&path, expecting()).await.unwrap_err();
-    assert!(matches!(refused, OpenError::OlderSchema { found: 0, known: 1 }), "{refused:?}");
+    assert!(matches!(refused, OpenError::OlderSchema { found: 0, known: 2 }), "{refused:?}");
     SqliteStore::migrate(&path, &options()).await.unwrap();
     let store = SqliteStore::open(&path, expecting()).await.unwrap();
     store.ping().await.unwrap();
+}
+
+/// A file that an earlier version wrote is brought up to date, and keeps what it holds.
+#[tokio::test]
+async fn an_older_schema_is_migrated() {
+    let (store, folder) = fresh().await;
+    put_one(&store, &full(1)).await;
+    store.close().await;
+    for step in ["DROP INDEX known_devices_by_expiry", "DELETE FROM _sqlx_migrations WHERE version > 1"] {
+        sqlx::query(step).execute(&mut raw(folder.path()).await).await.unwrap();
+    }
+    let path = folder.path().join("wayleave.sqlite");
+    let refused = SqliteStore::open(&path, Options { schema: Schema::Expect, ..options() }).await.unwrap_err();
+    assert!(matches!(refused, OpenError::OlderSchema { found: 1, known: 2 }), "{refused:?}");
+    let store = SqliteStore::open(&path, options()).await.unwrap();
+    assert!(holds(&store, &full(1)).await);
+    assert_eq!(SessionStore::sweep(&store, BASE, 10).await.unwrap(), Swept::default());
+    let index = "SELECT count(*) FROM sqlite_schema WHERE name = 'known_devices_by_expiry'";
+    let indexes: i64 = sqlx::query_scalar(index).fetch_one(&mut raw(folder.path()).await).await.unwrap();
+    assert_eq!(indexes, 1);
 }
 
 #[tokio::test]
@@ -233,7 +253,7 @@ async fn a_closed_store_is_unavailable() {
     let (store, _folder) = fresh().await;
     store.close().await;
     assert!(matches!(put(&store, &full(1)).await, Err(StoreError::Unavailable(Some(_)))));
-    let found = wayleave_core::ports::SessionStore::find(&store, by_id(&full(1))).await;
+    let found = SessionStore::find(&store, by_id(&full(1))).await;
     assert!(matches!(found, Err(StoreError::Unavailable(Some(_)))));
     assert!(store.ping().await.is_err());
 }

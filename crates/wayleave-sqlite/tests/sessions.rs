@@ -1,11 +1,13 @@
-//! What the columns of a session say beside the conformance suite: the end that limits and sweeps go by, and how much
-//! a family remembers.
+//! What the columns say beside the conformance suite: the end that limits and sweeps go by, how much a family remembers,
+//! and what a sweep takes along.
 
 use std::path::Path;
 
 use tempfile::TempDir;
-use wayleave_conformance::fixtures::{BASE, at, by_id, record, refresh_key, rotation, touch};
-use wayleave_core::ports::{Insert, Lookup, Rotate, Rotation, SessionStore, Update};
+use wayleave_conformance::fixtures::{BASE, TICK, account_id, at, by_id, bytes, record, refresh_key, rotation, touch};
+use wayleave_core::ports::{
+    Insert, KnownDevice, KnownDevices as _, Lookup, Rotate, Rotation, SessionStore, Swept, Update,
+};
 use wayleave_core::record::{Activity, Record};
 use wayleave_core::time::Timestamp;
 use wayleave_sqlite::{Durability, Options, SqliteStore};
@@ -98,4 +100,31 @@ async fn a_family_remembers_so_much_and_no_more() {
         assert!(SessionStore::find(&store, Lookup::Refresh(*key)).await.unwrap().is_some());
     }
     assert_eq!(SessionStore::find(&store, Lookup::Refresh(spent[0])).await.unwrap(), None);
+}
+
+/// Known devices of accounts that nobody signs in to go with the sweep: as many as it may remove, none that is known.
+#[tokio::test]
+async fn a_sweep_removes_expired_devices() {
+    let (store, folder) = fresh().await;
+    let mut raw = raw(folder.path()).await;
+    let before = at(100);
+    let remember = |number: u32, expires_at| {
+        let device = KnownDevice { key: bytes("device", number), expires_at };
+        let store = &store;
+        async move { store.remember(&account_id(number), &device, None, 5, BASE).await.unwrap() }
+    };
+    for number in 0..7 {
+        remember(number, before.minus(TICK)).await;
+    }
+    for (number, expires_at) in [(7, before), (8, before.plus(TICK)), (9, Timestamp::MAX)] {
+        remember(number, expires_at).await;
+    }
+    for (left, more) in [(7, true), (4, true), (3, false), (3, false)] {
+        assert_eq!(store.sweep(before, 3).await.unwrap(), Swept { records: 0, tickets: 0, more });
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM known_devices").fetch_one(&mut raw).await.unwrap();
+        assert_eq!(rows, left);
+    }
+    for number in 7..10 {
+        assert!(store.knows(&account_id(number), bytes("device", number), before.minus(TICK)).await.unwrap());
+    }
 }

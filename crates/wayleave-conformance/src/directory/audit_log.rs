@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wayleave_core::ports::{AuditLog, AuditQuery, AuditRow, MAX_AUDIT_DETAIL};
+use wayleave_core::ports::{AuditLog, AuditQuery, AuditRow, MAX_AUDIT_DETAIL, StoreError};
 
 use super::Directory;
 use crate::bench::Bench;
@@ -39,7 +39,8 @@ fn newest_first(mut rows: Vec<AuditRow>) -> Vec<AuditRow> {
 }
 
 pub(super) async fn gives_back_what_was_appended(bench: Bench<Directory>) {
-    let log = bench.fresh().await.audit_log.clone();
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
     let full = AuditRow { detail: Some("x".repeat(MAX_AUDIT_DETAIL).into()), count: u32::MAX, ..audit_row("a", 1) };
     let bare = AuditRow {
         session: None,
@@ -53,16 +54,17 @@ pub(super) async fn gives_back_what_was_appended(bench: Bench<Directory>) {
     };
     let all = [full, bare, audit_row("a", 3)];
     log.append(&[]).await.unwrap();
-    assert_eq!(everything(&log).await, []);
+    assert_eq!(everything(log).await, []);
     log.append(&all[..2]).await.unwrap();
     log.append(&all[2..]).await.unwrap();
     assert_eq!(log.chain("a", 1, 1000).await.unwrap(), all);
-    assert_eq!(everything(&log).await, newest_first(all.to_vec()));
+    assert_eq!(everything(log).await, newest_first(all.to_vec()));
 }
 
 /// A sequence number that exists is an error, and none of the rows that came with it goes in.
 pub(super) async fn appends_all_or_none(bench: Bench<Directory>) {
-    let log = bench.fresh().await.audit_log.clone();
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
     let held = rows("a", 1..=3);
     log.append(&held).await.unwrap();
     let forged = |sequence| AuditRow { event: "forged".into(), ..audit_row("a", sequence) };
@@ -75,15 +77,26 @@ pub(super) async fn appends_all_or_none(bench: Bench<Directory>) {
     ] {
         assert!(log.append(&attempt).await.is_err(), "{attempt:?}");
         assert_eq!(log.chain("a", 1, 1000).await.unwrap(), held);
-        assert_eq!(everything(&log).await.len(), 3);
+        assert_eq!(everything(log).await.len(), 3);
         assert_eq!(log.head("a").await.unwrap(), Some(held[2].link));
     }
     log.append(&rows("a", 4..=5)).await.unwrap();
     assert_eq!(log.chain("a", 1, 1000).await.unwrap(), rows("a", 1..=5));
 }
 
+/// It is refused as it is, not cut: the MAC of the row is over all of it.
+pub(super) async fn refuses_a_detail_that_is_too_long(bench: Bench<Directory>) {
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
+    let long = AuditRow { detail: Some("x".repeat(MAX_AUDIT_DETAIL + 1).into()), ..audit_row("a", 2) };
+    let refused = log.append(&[audit_row("a", 1), long]).await;
+    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+    assert_eq!(log.head("a").await.unwrap(), None);
+}
+
 pub(super) async fn keeps_a_chain_for_each_node(bench: Bench<Directory>) {
-    let log = bench.fresh().await.audit_log.clone();
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
     assert_eq!(log.head("a").await.unwrap(), None);
     assert_eq!(log.nodes().await.unwrap(), []);
     log.append(&rows("a", 1..=2)).await.unwrap();
@@ -101,7 +114,8 @@ pub(super) async fn keeps_a_chain_for_each_node(bench: Bench<Directory>) {
 }
 
 pub(super) async fn reads_chains_in_pieces(bench: Bench<Directory>) {
-    let log = bench.fresh().await.audit_log.clone();
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
     log.append(&rows("a", 1..=9)).await.unwrap();
     log.append(&rows("b", 1..=2)).await.unwrap();
     assert_eq!(log.chain("a", 4, 3).await.unwrap(), rows("a", 4..=6));
@@ -114,7 +128,8 @@ pub(super) async fn reads_chains_in_pieces(bench: Bench<Directory>) {
 
 /// Over all nodes, by when they were written.
 pub(super) async fn gives_the_newest_rows_first(bench: Bench<Directory>) {
-    let log = bench.fresh().await.audit_log.clone();
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
     let mut all = Vec::new();
     for sequence in 1..=10 {
         for node in ["a", "b"] {
@@ -124,12 +139,13 @@ pub(super) async fn gives_the_newest_rows_first(bench: Bench<Directory>) {
     }
     let expected = newest_first(all);
     for most in [1, 3, 7, 20, 1000] {
-        assert_eq!(queried(&log, &AuditQuery::default(), most).await, expected, "pages of {most}");
+        assert_eq!(queried(log, &AuditQuery::default(), most).await, expected, "pages of {most}");
     }
 }
 
 pub(super) async fn filters_rows(bench: Bench<Directory>) {
-    let log = bench.fresh().await.audit_log.clone();
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
     let row = |sequence: u32, event: &str, subject: &str| AuditRow {
         event: event.into(),
         subject: Some(subject.into()),
@@ -167,14 +183,15 @@ pub(super) async fn filters_rows(bench: Bench<Directory>) {
         (AuditQuery { event: text("session."), subject: text("user:2"), ..any }, &[2]),
     ];
     for (query, expected) in cases {
-        let found = queried(&log, &query, 1000).await;
+        let found = queried(log, &query, 1000).await;
         let found: Vec<_> = found.iter().map(|row| row.at).collect();
         assert_eq!(found, expected.iter().map(|second| at((*second).into())).collect::<Vec<_>>(), "{query:?}");
     }
 }
 
 pub(super) async fn pages_over_filtered_rows(bench: Bench<Directory>) {
-    let log = bench.fresh().await.audit_log.clone();
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
     let all: Vec<_> = (1..=30)
         .map(|sequence| AuditRow {
             event: if sequence % 3 == 0 { "login.failure" } else { "session.created" }.into(),
@@ -185,7 +202,7 @@ pub(super) async fn pages_over_filtered_rows(bench: Bench<Directory>) {
     let query = AuditQuery { event: Some("login.".into()), ..AuditQuery::default() };
     let expected: Vec<_> = all.into_iter().filter(|row| &*row.event == "login.failure").rev().collect();
     for most in [1, 4, 5, 10, 1000] {
-        assert_eq!(queried(&log, &query, most).await, expected, "pages of {most}");
+        assert_eq!(queried(log, &query, most).await, expected, "pages of {most}");
     }
     // What is written meanwhile does not shift the pages.
     let (first, next) = log.query(&AuditQuery { most: 4, ..query.clone() }).await.unwrap();
@@ -196,7 +213,8 @@ pub(super) async fn pages_over_filtered_rows(bench: Bench<Directory>) {
 
 /// Two processes that write as one node: one of them learns of it, and its rows do not get in between.
 pub(super) async fn is_appended_to_once_per_sequence(bench: Bench<Directory>) {
-    let log = bench.fresh().await.audit_log.clone();
+    let fresh = bench.fresh().await;
+    let log = &fresh.audit_log;
     for round in bench.rounds() {
         let from = round * 3 + 1;
         let writers: Vec<Vec<_>> = (0..4)
@@ -209,7 +227,7 @@ pub(super) async fn is_appended_to_once_per_sequence(bench: Bench<Directory>) {
             })
             .collect();
         let outcomes = together(writers.iter().cloned().map(|rows| {
-            let log = Arc::clone(&log);
+            let log = Arc::clone(log);
             async move { log.append(&rows).await.is_ok() }
         }))
         .await;

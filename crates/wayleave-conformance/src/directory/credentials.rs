@@ -1,11 +1,14 @@
 //! `Credentials`.
 
+use std::sync::Arc;
+
 use wayleave_core::authentication::Method;
 use wayleave_core::ports::{Credential, InsertAccount};
 
 use super::Directory;
 use crate::bench::{Bench, Fresh};
 use crate::fixtures::{TICK, account, account_id, at};
+use crate::together::both;
 
 fn credential(secret: &[u8]) -> Credential {
     Credential { secret: secret.into(), changed_at: at(5).plus(TICK) }
@@ -67,5 +70,97 @@ pub(super) async fn hold_any_bytes(bench: Bench<Directory>) {
         let value = credential(&secret);
         directory.credentials.set(&id, Method::Opaque, &value).await.unwrap();
         assert_eq!(directory.credentials.find(&id, Method::Opaque).await.unwrap(), Some(value));
+    }
+}
+
+/// Another form of the same secret keeps its time. Nothing is put in the place of one that was set again or is gone.
+pub(super) async fn are_rewritten_as_long_as_nobody_sets_them(bench: Bench<Directory>) {
+    let directory = with_accounts(&bench).await;
+    let (credentials, id, method) = (&directory.credentials, account_id(1), Method::Password);
+    let first = credential(b"first");
+    let set_at = first.changed_at;
+    assert!(!credentials.replace(&id, method, set_at, b"new").await.unwrap());
+    assert_eq!(credentials.find(&id, method).await.unwrap(), None, "it was created");
+    credentials.set(&id, method, &first).await.unwrap();
+    for other in [set_at.minus(TICK), set_at.plus(TICK), at(0)] {
+        assert!(!credentials.replace(&id, method, other, b"new").await.unwrap());
+        assert_eq!(credentials.find(&id, method).await.unwrap().as_ref(), Some(&first));
+    }
+    // The time stays, so it can be done again.
+    for secret in [&b"the same, in another and longer form"[..], b"", b"\0\xff"] {
+        assert!(credentials.replace(&id, method, set_at, secret).await.unwrap());
+        assert_eq!(credentials.find(&id, method).await.unwrap(), Some(credential(secret)));
+    }
+    let second = Credential { secret: first.secret.clone(), changed_at: at(9) };
+    credentials.set(&id, method, &second).await.unwrap();
+    assert!(!credentials.replace(&id, method, set_at, b"new").await.unwrap());
+    assert_eq!(credentials.find(&id, method).await.unwrap(), Some(second));
+    assert!(credentials.remove(&id, method).await.unwrap());
+    assert!(!credentials.replace(&id, method, at(9), b"new").await.unwrap());
+    assert_eq!(credentials.find(&id, method).await.unwrap(), None, "it came back");
+}
+
+/// Other credentials that were set at the same instant stay.
+pub(super) async fn are_rewritten_under_account_and_method(bench: Bench<Directory>) {
+    let directory = with_accounts(&bench).await;
+    let credentials = &directory.credentials;
+    let all = [
+        (account_id(1), Method::Password),
+        (account_id(1), Method::Opaque),
+        (account_id(2), Method::Password),
+        (account_id(2), Method::Opaque),
+    ];
+    for (id, method) in &all {
+        credentials.set(id, *method, &credential(b"old")).await.unwrap();
+    }
+    let (rewritten, others) = all.split_first().unwrap();
+    let (id, method) = rewritten;
+    assert!(credentials.replace(id, *method, credential(b"").changed_at, b"new").await.unwrap());
+    assert_eq!(credentials.find(id, *method).await.unwrap(), Some(credential(b"new")));
+    for (id, method) in others {
+        assert_eq!(credentials.find(id, *method).await.unwrap(), Some(credential(b"old")));
+    }
+}
+
+/// The old secret is rewritten while its owner sets a new one, which wins, whoever comes first.
+pub(super) async fn set_meanwhile_are_not_rewritten(bench: Bench<Directory>) {
+    let directory = with_accounts(&bench).await;
+    let credentials = &directory.credentials;
+    for round in bench.rounds() {
+        let set_at = at(i64::from(round) * 10);
+        let old = Credential { secret: Box::new(*b"old"), changed_at: set_at };
+        let new = Credential { secret: Box::new(*b"new"), changed_at: set_at.plus(TICK) };
+        credentials.set(&account_id(1), Method::Password, &old).await.unwrap();
+        let (rewriting, setting, chosen) = (Arc::clone(credentials), Arc::clone(credentials), new.clone());
+        both(
+            round,
+            async move {
+                // It may come first or too late.
+                let _: bool =
+                    rewriting.replace(&account_id(1), Method::Password, set_at, b"old, rewritten").await.unwrap();
+            },
+            async move { setting.set(&account_id(1), Method::Password, &chosen).await.unwrap() },
+        )
+        .await;
+        assert_eq!(credentials.find(&account_id(1), Method::Password).await.unwrap(), Some(new));
+    }
+}
+
+/// A credential that is removed stays removed.
+pub(super) async fn are_rewritten_or_removed(bench: Bench<Directory>) {
+    let directory = with_accounts(&bench).await;
+    let credentials = &directory.credentials;
+    for round in bench.rounds() {
+        let held = credential(b"held");
+        credentials.set(&account_id(1), Method::Opaque, &held).await.unwrap();
+        let (rewriting, removing) = (Arc::clone(credentials), Arc::clone(credentials));
+        let (_, removed) = both(
+            round,
+            async move { rewriting.replace(&account_id(1), Method::Opaque, held.changed_at, b"new").await.unwrap() },
+            async move { removing.remove(&account_id(1), Method::Opaque).await.unwrap() },
+        )
+        .await;
+        assert!(removed);
+        assert_eq!(credentials.find(&account_id(1), Method::Opaque).await.unwrap(), None);
     }
 }

@@ -178,6 +178,10 @@ macro_rules! __directory_cases {
                 are_set_replaced_and_removed,
                 are_kept_apart,
                 hold_any_bytes,
+                are_rewritten_as_long_as_nobody_sets_them,
+                are_rewritten_under_account_and_method,
+                set_meanwhile_are_not_rewritten,
+                are_rewritten_or_removed,
             }
             known_devices {
                 are_remembered,
@@ -222,6 +226,7 @@ macro_rules! __directory_cases {
             audit_log {
                 gives_back_what_was_appended,
                 appends_all_or_none,
+                refuses_a_detail_that_is_too_long,
                 keeps_a_chain_for_each_node,
                 reads_chains_in_pieces,
                 gives_the_newest_rows_first,

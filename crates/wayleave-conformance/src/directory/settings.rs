@@ -25,29 +25,31 @@ async fn put(settings: &Arc<dyn Settings>, name: &str, value: &[u8], expected: O
 }
 
 pub(super) async fn are_set_by_revision(bench: Bench<Directory>) {
-    let settings = bench.fresh().await.settings.clone();
+    let fresh = bench.fresh().await;
+    let settings = &fresh.settings;
     assert_eq!(settings.get("timeout").await.unwrap(), None);
     for absent in [Revision(0), Revision(1)] {
-        assert_eq!(set(&settings, "timeout", b"5", Some(absent)).await, SetSetting::Conflict);
+        assert_eq!(set(settings, "timeout", b"5", Some(absent)).await, SetSetting::Conflict);
         assert_eq!(settings.get("timeout").await.unwrap(), None);
     }
-    let first = put(&settings, "timeout", b"30", None).await;
-    assert_eq!(set(&settings, "timeout", b"5", None).await, SetSetting::Conflict);
-    let second = put(&settings, "timeout", b"60", Some(first)).await;
+    let first = put(settings, "timeout", b"30", None).await;
+    assert_eq!(set(settings, "timeout", b"5", None).await, SetSetting::Conflict);
+    let second = put(settings, "timeout", b"60", Some(first)).await;
     assert!(second > first, "the revision does not grow");
     for wrong in [None, Some(first), Some(second.next()), Some(Revision(0))] {
-        assert_eq!(set(&settings, "timeout", b"5", wrong).await, SetSetting::Conflict, "{wrong:?}");
+        assert_eq!(set(settings, "timeout", b"5", wrong).await, SetSetting::Conflict, "{wrong:?}");
     }
     let held = Setting { value: Box::new(*b"60"), revision: second };
     assert_eq!(settings.get("timeout").await.unwrap(), Some(held));
 }
 
 pub(super) async fn are_kept_apart(bench: Bench<Directory>) {
-    let settings = bench.fresh().await.settings.clone();
+    let fresh = bench.fresh().await;
+    let settings = &fresh.settings;
     let names = ["keys", "Keys", "keys ", "keys/1", "key%", "keys.signing"];
     for name in names {
         assert_eq!(settings.get(name).await.unwrap(), None, "{name:?}");
-        put(&settings, name, name.as_bytes(), None).await;
+        put(settings, name, name.as_bytes(), None).await;
     }
     for name in names {
         let held = settings.get(name).await.unwrap().unwrap();
@@ -56,10 +58,11 @@ pub(super) async fn are_kept_apart(bench: Bench<Directory>) {
 }
 
 pub(super) async fn hold_any_bytes(bench: Bench<Directory>) {
-    let settings = bench.fresh().await.settings.clone();
-    let mut revision = put(&settings, "document", b"", None).await;
+    let fresh = bench.fresh().await;
+    let settings = &fresh.settings;
+    let mut revision = put(settings, "document", b"", None).await;
     for value in [(0..=255).collect(), vec![0; 16 * 1024], Vec::new(), vec![0xff, 0xfe, 0]] {
-        revision = put(&settings, "document", &value, Some(revision)).await;
+        revision = put(settings, "document", &value, Some(revision)).await;
     }
 }
 
@@ -83,20 +86,22 @@ async fn set_together(settings: &Arc<dyn Settings>, name: &str, expected: Option
 }
 
 pub(super) async fn change_once_per_revision(bench: Bench<Directory>) {
-    let settings = bench.fresh().await.settings.clone();
-    let mut held = put(&settings, "contested", b"", None).await;
+    let fresh = bench.fresh().await;
+    let settings = &fresh.settings;
+    let mut held = put(settings, "contested", b"", None).await;
     for _ in bench.rounds() {
-        let (value, revision) = set_together(&settings, "contested", Some(held)).await;
+        let (value, revision) = set_together(settings, "contested", Some(held)).await;
         assert_eq!(settings.get("contested").await.unwrap(), Some(Setting { value: value.into(), revision }));
         held = revision;
     }
 }
 
 pub(super) async fn are_created_once(bench: Bench<Directory>) {
-    let settings = bench.fresh().await.settings.clone();
+    let fresh = bench.fresh().await;
+    let settings = &fresh.settings;
     for round in bench.rounds() {
         let name = format!("new {round}");
-        let (value, revision) = set_together(&settings, &name, None).await;
+        let (value, revision) = set_together(settings, &name, None).await;
         assert_eq!(settings.get(&name).await.unwrap(), Some(Setting { value: value.into(), revision }));
     }
 }

@@ -1,12 +1,12 @@
 //! `insert`: adds, never overwrites, replaces in the same step.
 
-use wayleave_core::ports::{Gone, Insert};
-use wayleave_core::record::Record;
+use wayleave_core::ports::{Gone, Insert, Rotate, StoreError};
+use wayleave_core::record::{Client, MAX_LABEL, Record};
 
 use super::Store;
-use super::ask::{assert_gone, assert_kept, listed, pages, put};
+use super::ask::{assert_gone, assert_kept, find, gone, listed, pages, put, rotated};
 use crate::bench::Bench;
-use crate::fixtures::{BASE, at, full, listing, person, record};
+use crate::fixtures::{BASE, at, by_refresh, full, listing, person, record, refresh_key, rotation};
 
 /// What was inserted is found again, every field of it.
 pub(super) async fn adds_what_it_is_given(bench: Bench<Store>) {
@@ -111,4 +111,39 @@ pub(super) async fn replaces_nothing_that_is_not_there(bench: Bench<Store>) {
     assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
     let everything = wayleave_core::ports::Listing { subject: None, ..listing(&person(0)) };
     assert_eq!(pages(&store, &everything).await.len(), 1);
+}
+
+/// R064: what the replaced session had spent still ends the lineage; what it had not is unknown and ends nothing.
+pub(super) async fn keeps_the_lineage_of_the_replaced_one(bench: Bench<Store>) {
+    for refreshable in [true, false] {
+        let store = bench.fresh().await;
+        let first = record(1).build();
+        put(&store, &first).await;
+        let old = rotated(&store, &rotation(refresh_key(&first), 2, at(60))).await;
+        let new = record(3).family(first.family);
+        let new = if refreshable { new.build() } else { new.without_refresh().build() };
+        let outcome = store.insert(&new, None, Some(&old.id), at(61)).await.unwrap();
+        assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
+        assert_gone(&store, &old).await;
+        assert_eq!(store.rotate(&rotation(refresh_key(&old), 4, at(62))).await.unwrap(), Rotate::Unknown);
+        assert_kept(&store, &new).await;
+        assert_eq!(find(&store, by_refresh(&first)).await.as_ref().map(|found| found.id), Some(new.id));
+        let replay = store.rotate(&rotation(refresh_key(&first), 5, at(63))).await.unwrap();
+        assert_eq!(replay, Rotate::Reuse(gone([&new])));
+        assert_gone(&store, &new).await;
+        assert_gone(&store, &first).await;
+    }
+}
+
+/// It is refused as it is, not cut, and nothing is replaced or evicted for it.
+pub(super) async fn refuses_a_label_that_is_too_long(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let old = record(1).build();
+    put(&store, &old).await;
+    let client = Client { label: Some("x".repeat(MAX_LABEL + 1).into()), ..Client::default() };
+    let new = Record { client, ..record(2).build() };
+    let refused = store.insert(&new, None, Some(&old.id), BASE).await;
+    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+    assert_gone(&store, &new).await;
+    assert_kept(&store, &old).await;
 }

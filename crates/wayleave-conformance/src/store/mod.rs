@@ -38,6 +38,8 @@ macro_rules! __store_cases {
                 ends_the_replaced_one,
                 replaces_a_guest_of_another_slot,
                 replaces_nothing_that_is_not_there,
+                keeps_the_lineage_of_the_replaced_one,
+                refuses_a_label_that_is_too_long,
             }
             limit {
                 evicts_the_oldest,
@@ -68,12 +70,14 @@ macro_rules! __store_cases {
                 keeps_the_first_expiry,
                 moves_the_end,
                 holds_the_largest_record,
+                refuses_a_label_that_is_too_long,
             }
             rotate {
                 swaps_both_tokens,
                 keeps_everything_else,
                 counts_generations,
                 counts_as_a_change,
+                moves_activity_forward_only,
                 never_passes_the_absolute_limit,
                 renews_an_expired_token,
                 finds_the_record_by_spent_tokens,
@@ -94,9 +98,12 @@ macro_rules! __store_cases {
                 gives_nothing_from_the_expiry_on,
                 keeps_purposes_apart,
                 never_overwrites,
+                replaces_an_expired_one,
+                an_expired_one_makes_room_for_its_successor,
                 is_full_per_purpose,
                 drops_expired_ones_before_it_is_full,
                 carries_the_largest_payload,
+                refuses_a_payload_that_is_too_large,
             }
             revoke {
                 ends_one,
@@ -122,6 +129,7 @@ macro_rules! __store_cases {
             touch {
                 moves_forward,
                 never_moves_backward,
+                without_an_idle_end_takes_it_away,
                 is_no_revision,
                 skips_what_is_gone,
                 skips_what_was_found_expired,
@@ -150,6 +158,7 @@ macro_rules! __store_cases {
                 a_cancelled_rotation_can_be_asked_again,
                 a_ticket_is_taken_once,
                 a_ticket_is_deposited_once,
+                an_expired_ticket_is_replaced_once,
                 tickets_stay_within_their_limit,
                 inserts_at_the_limit_evict_exactly,
                 inserts_at_the_limit_are_refused_exactly,

@@ -100,6 +100,27 @@ pub(super) async fn counts_as_a_change(bench: Bench<Store>) {
     assert_kept(&store, &changed).await;
 }
 
+/// A request that was on its way for a while takes back nothing that `touch` wrote down meanwhile.
+pub(super) async fn moves_activity_forward_only(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    for (number, seen_at, end, expected) in [
+        (1, at(30), Some(at(630)), (at(60), Some(at(660)))),
+        (2, at(30), Some(at(930)), (at(60), Some(at(930)))),
+        (3, at(90), Some(at(390)), (at(90), Some(at(660)))),
+        (4, at(60), None, (at(60), Some(at(660)))),
+        (5, at(60).plus(TICK), None, (at(60).plus(TICK), None)),
+    ] {
+        let held = record(number).seen(at(60)).idle_until(at(660)).build();
+        put(&store, &held).await;
+        let activity = Activity { seen_at, idle_expires_at: end };
+        let exchange = Rotation { activity, ..rotation(refresh_key(&held), 100 + number, at(90)) };
+        let (last_seen_at, idle_expires_at) = expected;
+        let new = Record { last_seen_at, idle_expires_at, ..after(&held, &exchange) };
+        assert_eq!(rotated(&store, &exchange).await, new);
+        assert_kept(&store, &new).await;
+    }
+}
+
 /// R068: no exchange carries a session past its absolute limit.
 pub(super) async fn never_passes_the_absolute_limit(bench: Bench<Store>) {
     let store = bench.fresh().await;

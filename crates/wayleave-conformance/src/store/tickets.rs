@@ -1,6 +1,6 @@
 //! `deposit` and `take`: single-use things, taken at most once.
 
-use wayleave_core::ports::Deposit;
+use wayleave_core::ports::{Deposit, StoreError};
 use wayleave_core::ticket::{MAX_PAYLOAD, Purpose, Ticket};
 use wayleave_core::time::Timestamp;
 
@@ -72,6 +72,46 @@ pub(super) async fn never_overwrites(bench: Bench<Store>) {
     assert_eq!(take(&store, &first, at(2)).await, Some(first));
 }
 
+/// A ticket that cannot be taken any more is as good as absent, whether it was swept or not; an instant before its
+/// expiry it is not.
+pub(super) async fn replaces_an_expired_one(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let first = ticket(1, Purpose::Handshake, at(100));
+    let elsewhere = Ticket { purpose: Purpose::Setup, ..first.clone() };
+    let second = Ticket { payload: Box::new(*b"second"), expires_at: at(300), ..first.clone() };
+    for ticket in [&first, &elsewhere] {
+        assert_eq!(deposit(&store, ticket, 10, at(0)).await, Deposit::Done);
+    }
+    assert_eq!(deposit(&store, &second, 10, at(100).minus(TICK)).await, Deposit::Exists);
+    assert_eq!(deposit(&store, &second, 10, at(100)).await, Deposit::Done);
+    // The new one is as protected as any.
+    assert_eq!(deposit(&store, &first, 10, at(100)).await, Deposit::Exists);
+    // The old one's expiry does not sweep it.
+    assert_eq!(store.sweep(at(200), 100).await.unwrap().tickets, 1, "the ticket of the other purpose");
+    assert_eq!(take(&store, &second, at(299)).await, Some(second.clone()));
+    assert_eq!(take(&store, &second, at(299)).await, None);
+    // Nor does the old one come back, for a clock that stepped back.
+    assert_eq!(take(&store, &first, at(50)).await, None);
+}
+
+/// Also where the purpose is full, and without being counted twice.
+pub(super) async fn an_expired_one_makes_room_for_its_successor(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let lasting = ticket(1, Purpose::Challenge, at(1_000));
+    assert_eq!(deposit(&store, &lasting, 2, at(0)).await, Deposit::Done);
+    for round in 1..=3 {
+        let again = ticket(2, Purpose::Challenge, at(100 * round));
+        assert_eq!(deposit(&store, &again, 2, at(100 * (round - 1))).await, Deposit::Done, "round {round}");
+        let third = ticket(3, Purpose::Challenge, at(1_000));
+        assert_eq!(deposit(&store, &third, 2, at(100 * (round - 1))).await, Deposit::Full, "round {round}");
+    }
+    // What is left counts for one each.
+    assert!(take(&store, &ticket(2, Purpose::Challenge, at(300)), at(299)).await.is_some());
+    assert_eq!(deposit(&store, &ticket(3, Purpose::Challenge, at(1_000)), 2, at(299)).await, Deposit::Done);
+    assert_eq!(deposit(&store, &ticket(4, Purpose::Challenge, at(1_000)), 2, at(299)).await, Deposit::Full);
+    assert_eq!(take(&store, &lasting, at(299)).await, Some(lasting));
+}
+
 pub(super) async fn is_full_per_purpose(bench: Bench<Store>) {
     let store = bench.fresh().await;
     let tickets: Vec<_> = (1..=3).map(|number| ticket(number, Purpose::Challenge, at(100))).collect();
@@ -114,4 +154,18 @@ pub(super) async fn carries_the_largest_payload(bench: Bench<Store>) {
         assert_eq!(deposit(&store, &ticket, 10, at(0)).await, Deposit::Done);
         assert_eq!(take(&store, &ticket, at(1)).await, Some(ticket));
     }
+}
+
+/// It is refused as it is, not cut, and what is there under its key stays.
+pub(super) async fn refuses_a_payload_that_is_too_large(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let fits = ticket(1, Purpose::Handshake, at(100));
+    let large = Ticket { payload: vec![7; MAX_PAYLOAD + 1].into(), ..fits.clone() };
+    let refused = store.deposit(&large, 10, at(0)).await;
+    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+    assert_eq!(take(&store, &large, at(1)).await, None);
+    assert_eq!(deposit(&store, &fits, 10, at(0)).await, Deposit::Done);
+    let refused = store.deposit(&large, 10, at(200)).await;
+    assert!(matches!(refused, Err(StoreError::Full)), "over an expired one: {refused:?}");
+    assert_eq!(take(&store, &fits, at(1)).await, Some(fits));
 }

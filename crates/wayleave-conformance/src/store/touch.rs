@@ -32,6 +32,23 @@ pub(super) async fn never_moves_backward(bench: Bench<Store>) {
     assert_kept(&store, &Record { last_seen_at: at(70), ..held }).await;
 }
 
+/// No idle end is later than any: a limit that was lifted stays lifted. An activity that is not later than the one on
+/// record does not lift it.
+pub(super) async fn without_an_idle_end_takes_it_away(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let held = record(1).seen(at(60)).idle_until(at(660)).build();
+    put(&store, &held).await;
+    for seen_at in [at(30), at(60)] {
+        assert_eq!(store.touch(&[touch(&held, seen_at, None)]).await.unwrap(), 1);
+        assert_kept(&store, &held).await;
+    }
+    let held = Record { last_seen_at: at(60).plus(TICK), idle_expires_at: None, ..held };
+    assert_eq!(store.touch(&[touch(&held, at(60).plus(TICK), None)]).await.unwrap(), 1);
+    assert_kept(&store, &held).await;
+    assert_eq!(store.touch(&[touch(&held, at(90), Some(at(690)))]).await.unwrap(), 1);
+    assert_kept(&store, &Record { last_seen_at: at(90), ..held }).await;
+}
+
 /// A change prepared before the activity still goes in, and does not take the activity back.
 pub(super) async fn is_no_revision(bench: Bench<Store>) {
     let store = bench.fresh().await;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use wayleave_core::permission::Permissions;
 use wayleave_core::policy::AtLimit;
-use wayleave_core::ports::{Insert, Update};
-use wayleave_core::record::{Record, Refresh, Revision};
+use wayleave_core::ports::{Insert, StoreError, Update};
+use wayleave_core::record::{Client, MAX_LABEL, Record, Refresh, Revision};
 
 use super::Store;
 use super::ask::{assert_gone, assert_kept, find, put, put_within, update};
@@ -156,4 +156,15 @@ pub(super) async fn holds_the_largest_record(bench: Bench<Store>) {
     let again = held.updated_from(&large);
     assert_eq!(update(&store, &large, held.revision).await, Update::Done(Arc::new(again.clone())));
     assert_kept(&store, &again).await;
+}
+
+/// What `insert` does not take, no update brings in.
+pub(super) async fn refuses_a_label_that_is_too_long(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let held = full(1);
+    put(&store, &held).await;
+    let client = Client { label: Some("x".repeat(MAX_LABEL + 1).into()), ..held.client.clone() };
+    let refused = store.update(&Record { client, ..held.clone() }, held.revision).await;
+    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+    assert_kept(&store, &held).await;
 }

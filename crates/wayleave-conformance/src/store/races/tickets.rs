@@ -51,6 +51,30 @@ pub(in crate::store) async fn a_ticket_is_deposited_once(bench: Bench<Store>) {
     }
 }
 
+/// Of many that want the place of an expired ticket, one gets it.
+pub(in crate::store) async fn an_expired_ticket_is_replaced_once(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    for round in bench.rounds() {
+        let expired = ticket(round, Purpose::Replay, at(50));
+        assert_eq!(store.deposit(&expired, 1000, at(0)).await.unwrap(), Deposit::Done);
+        let outcomes = together((0..CONTENDERS).map(|number| {
+            let store = Arc::clone(&store);
+            let payload = Box::new([u8::try_from(number).unwrap()]);
+            let ticket = Ticket { payload, expires_at: at(100), ..expired.clone() };
+            async move { (store.deposit(&ticket, 1000, at(50)).await.unwrap(), ticket) }
+        }))
+        .await;
+        let done: Vec<_> =
+            outcomes.iter().filter(|(outcome, _)| *outcome == Deposit::Done).map(|(_, ticket)| ticket).collect();
+        let [won] = &done[..] else {
+            panic!("{} of {CONTENDERS} took the place", done.len());
+        };
+        assert!(outcomes.iter().all(|(outcome, _)| *outcome != Deposit::Full));
+        assert_eq!(store.take(won.purpose, won.key, at(51)).await.unwrap().as_ref(), Some(*won));
+        assert_eq!(store.take(won.purpose, won.key, at(51)).await.unwrap(), None);
+    }
+}
+
 pub(in crate::store) async fn tickets_stay_within_their_limit(bench: Bench<Store>) {
     let store = bench.fresh().await;
     for round in bench.rounds() {
