@@ -20,11 +20,11 @@ use wayleave_sqlite::SqliteStore;
 use zeroize::Zeroizing;
 
 use crate::app::{App, Directory, Provers, RouteOptions};
-use crate::audit::{ChainKey, Heads, Writer};
+use crate::audit::{ChainKey, Heads, Writer, WriterOptions};
 use crate::config::{self, Config, StoreUrl};
 use crate::cookies::Cookies;
-use crate::http::cookies::{CookieOptions, CookieSpec, InvalidCookieSpec, SameSite, Transport, Visibility};
 use crate::http::client_address::{ForwardingHeader, TrustedProxies};
+use crate::http::cookies::{CookieOptions, CookieSpec, InvalidCookieSpec, SameSite, Transport, Visibility};
 use crate::http::cors::CorsOptions;
 use crate::http::csrf::CsrfKey;
 use crate::http::fetch_metadata::OriginPolicy;
@@ -37,7 +37,7 @@ use crate::http::stack::HttpStack;
 use crate::metrics::Metrics;
 use crate::router::Limits;
 use crate::secrets::{MasterKeys, Purpose};
-use crate::settings::{Policy, PolicySettings, Registration};
+use crate::settings::{Policy, PolicySettings};
 use crate::signing::SigningKeys;
 use crate::trail;
 
@@ -110,16 +110,12 @@ impl Backend {
                     ..MemoryOptions::default()
                 };
                 let store: Arc<dyn SessionStore> = Arc::new(MemoryStore::new(options));
-                let memory =
-                    Arc::new(MemoryDirectory::new(DirectoryLimits::default(), Arc::clone(&ambient.clock)));
+                let memory = Arc::new(MemoryDirectory::new(DirectoryLimits::default(), Arc::clone(&ambient.clock)));
                 Ok(Self { store, directory: directory(&memory), subjects: memory, sqlite: None })
             }
             StoreUrl::Sqlite(path) => {
-                let mut options = wayleave_sqlite::Options::new(
-                    ring,
-                    Arc::clone(&ambient.entropy),
-                    Arc::clone(&ambient.clock),
-                );
+                let mut options =
+                    wayleave_sqlite::Options::new(ring, Arc::clone(&ambient.entropy), Arc::clone(&ambient.clock));
                 options.readers = config.store.readers;
                 options.busy_timeout = config.store.busy_timeout;
                 let sqlite = Arc::new(SqliteStore::open(config.resolve(path), options).await?);
@@ -240,7 +236,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
     let policy = PolicySettings::load(Arc::clone(&backend.directory.settings), starting_policy(config)).await?;
     let public_url = config.public_origin(bound).map_or_else(|| format!("http://{bound}"), |origin| origin.to_string());
     let issuer = config.jwt.issuer.as_ref().map_or_else(|| public_url.clone(), ToString::to_string);
-    let audience = config.jwt.audience.first().map_or_else(|| issuer.clone(), ToString::to_string);
+    let audience = config.jwt.audience.as_ref().map_or_else(|| issuer.clone(), ToString::to_string);
     let manager = Arc::new(SessionManager::new(Parts {
         store: Arc::clone(&backend.store),
         subjects: Arc::clone(&backend.subjects),
@@ -265,11 +261,8 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
     );
     manager.set_signing_keys(signing.load().await?.0);
     let hasher = hasher(config, parameters, &entropy);
-    let requirements = Requirements::new(
-        u16::try_from(config.password.min_length).unwrap_or(u16::MAX),
-        ["wayleave"],
-    )
-    .map_err(|error| StartError::Password(error.to_string().into()))?;
+    let requirements = Requirements::new(u16::try_from(config.password.min_length).unwrap_or(u16::MAX), ["wayleave"])
+        .map_err(|error| StartError::Password(error.to_string().into()))?;
     let passwords = PasswordAuthenticator::new(
         wayleave_password::Ports {
             accounts: Arc::clone(&backend.directory.accounts),
@@ -291,7 +284,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         Arc::clone(&clock),
         ChainKey::new(*audit_key),
         heads(config, keys),
-        node,
+        WriterOptions { node, head_interval: config.audit.head_interval },
     )
     .await?;
     let metrics = Metrics::new();
@@ -370,7 +363,9 @@ pub fn http_stack(config: &Config, bound: SocketAddr, entropy: Arc<dyn Entropy>)
                 }
             },
             header: match config.server.forwarded_header {
-                config::ForwardedHeader::None | config::ForwardedHeader::XForwardedFor => ForwardingHeader::XForwardedFor,
+                config::ForwardedHeader::None | config::ForwardedHeader::XForwardedFor => {
+                    ForwardingHeader::XForwardedFor
+                }
                 config::ForwardedHeader::Forwarded => ForwardingHeader::Forwarded,
             },
         },
@@ -409,8 +404,7 @@ const EVENT_QUEUE: usize = 65_536;
 /// The signed heads of the audit log.
 #[must_use]
 pub fn heads(config: &Config, keys: &MasterKeys) -> Heads {
-    let path = config.audit.head_file.as_ref().map_or_else(|| "audit-heads.jsonl".into(), Clone::clone);
-    Heads::new(config.resolve(&path), &subkey(&keys.derive(Purpose::Audit), b"audit heads v1"))
+    Heads::new(config.resolve(&config.audit.head_file), &subkey(&keys.derive(Purpose::Audit), b"audit heads v1"))
 }
 
 fn subkey(key: &[u8; 32], label: &[u8]) -> Zeroizing<[u8; 32]> {
@@ -430,11 +424,7 @@ fn starting_policy(config: &Config) -> Policy {
         lockout_attempts: config.lockout.attempts,
         lockout_window_minutes: minutes(config.lockout.window),
         lockout_minutes: minutes(config.lockout.lock),
-        registration: match config.accounts.registration {
-            config::Registration::Closed => Registration::Closed,
-            config::Registration::Invitation => Registration::Invitation,
-            config::Registration::Open => Registration::Open,
-        },
+        registration: config.accounts.registration,
     }
 }
 

@@ -11,20 +11,10 @@ use wayleave_core::policy::SessionTimeout;
 use wayleave_core::ports::{SetSetting, Settings, StoreError};
 use wayleave_core::record::Revision;
 
+use crate::config::Registration;
+
 /// The name of the document in the store.
 const NAME: &str = "policy";
-
-/// Who may make an account.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Registration {
-    /// Nobody; administrators add people.
-    Closed,
-    /// Whoever holds an invitation.
-    Invitation,
-    /// Anybody.
-    Open,
-}
 
 /// What administrators decide. Every number has bounds that no administrator can pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -62,8 +52,13 @@ impl Policy {
     /// The fields that are out of bounds, with their rule.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
-        let Self { session_timeout_minutes, lockout_attempts, lockout_window_minutes, lockout_minutes, registration: _ } =
-            self;
+        let Self {
+            session_timeout_minutes,
+            lockout_attempts,
+            lockout_window_minutes,
+            lockout_minutes,
+            registration: _,
+        } = self;
         let mut problems = Vec::new();
         if SessionTimeout::from_minutes(*session_timeout_minutes).is_err() {
             problems.push(("session_timeout_minutes", "5 to 1440"));

@@ -1,9 +1,11 @@
 //! Signed heads: now and then the end of the chain is signed and written outside the store, so that cutting rows off
 //! its end is noticed too.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use wayleave_core::ports::ChainLink;
 use wayleave_core::time::Timestamp;
 
-/// Heads kept in the file; older ones say nothing that newer ones do not.
+/// Most heads in the file.
 const KEPT: usize = 1000;
+/// Of these, so many are the newest of all; the others are the newest of their chain.
+const NEWEST: usize = 500;
 
 /// The end of a node's chain at a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +63,7 @@ pub enum HeadsError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A line is no signed head of this deployment.
     #[error("line {line} of {} is not a signed head of this deployment", path.display())]
@@ -78,7 +82,13 @@ impl Heads {
         Self { path, key: ed25519_dalek::SigningKey::from_bytes(seed) }
     }
 
-    /// Signs and appends a head, and makes it durable.
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Signs and appends a head, and makes it durable. Several processes may append to one file.
     ///
     /// # Errors
     /// [`HeadsError`] when the file cannot be written.
@@ -91,15 +101,14 @@ impl Heads {
             signature: String::new(),
         };
         head.signature = URL_SAFE_NO_PAD.encode(self.key.sign(head.message().as_bytes()).to_bytes());
-        let line = serde_json::to_string(&head).map_err(|error| self.io(std::io::Error::other(error)))?;
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(|error| self.io(error))?;
-        file.write_all(format!("{line}\n").as_bytes()).map_err(|error| self.io(error))?;
-        file.sync_data().map_err(|error| self.io(error))
+        let write = || {
+            let line = serde_json::to_string(&head)?;
+            let mut file = self.lock()?;
+            remove_cut_line(&mut file)?;
+            file.write_all(format!("{line}\n").as_bytes())?;
+            file.sync_data()
+        };
+        write().map_err(|error| self.io(error))
     }
 
     /// All heads in the file; none when there is no file. A last line that a crash cut short is left out.
@@ -107,44 +116,74 @@ impl Heads {
     /// # Errors
     /// [`HeadsError`] when the file cannot be read, or a line is not signed by this deployment.
     pub fn read(&self) -> Result<Vec<Head>, HeadsError> {
-        let text = match std::fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        let Inspected { heads, forged } = self.inspect()?;
+        match forged.first() {
+            Some(line) => Err(HeadsError::Forged { path: self.path.clone(), line: *line }),
+            None => Ok(heads),
+        }
+    }
+
+    /// As [`Self::read`], but says of every line what it is, for a verification that goes on behind a forged one.
+    ///
+    /// # Errors
+    /// [`HeadsError::Io`] when the file cannot be read.
+    pub fn inspect(&self) -> Result<Inspected, HeadsError> {
+        let text = match fs::read(&self.path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Inspected::default()),
             Err(error) => return Err(self.io(error)),
         };
         let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
-        let mut heads = Vec::new();
+        let mut inspected = Inspected::default();
         for (index, line) in whole.lines().enumerate() {
-            heads.push(
-                self.check(line).ok_or_else(|| HeadsError::Forged { path: self.path.clone(), line: index + 1 })?,
-            );
+            match self.check(line) {
+                Some(head) => inspected.heads.push(head),
+                None => inspected.forged.push(index + 1),
+            }
         }
-        Ok(heads)
+        Ok(inspected)
     }
 
-    /// Drops all but the newest heads, atomically.
+    /// Drops old heads, atomically, once there are more than 1000. The newest of every chain stays longest, since it
+    /// alone tells when the end of that chain is cut off. A file with forged lines is evidence and is left alone.
     ///
     /// # Errors
     /// As [`Self::read`] and [`Self::export`].
     pub fn trim(&self) -> Result<(), HeadsError> {
-        let heads = self.read()?;
-        let Some(newest) = heads.len().checked_sub(KEPT).and_then(|old| heads.get(old..)).filter(|n| n.len() < heads.len())
-        else {
+        // Cheap when there is nothing to do: no lock is taken.
+        if self.read()?.len() <= KEPT {
             return Ok(());
-        };
-        let mut text = String::new();
-        for head in newest {
-            text.push_str(&serde_json::to_string(head).map_err(|error| self.io(std::io::Error::other(error)))?);
-            text.push('\n');
         }
+        let lock = self.lock().map_err(|error| self.io(error))?;
+        let kept = newest(self.read()?);
         let temporary = self.path.with_extension("new");
-        let write = |path: &Path| {
-            let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+        let write = || {
+            let mut text = String::new();
+            for head in &kept {
+                text.push_str(&serde_json::to_string(head)?);
+                text.push('\n');
+            }
+            let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
             file.write_all(text.as_bytes())?;
             file.sync_data()?;
-            std::fs::rename(path, &self.path)
+            fs::rename(&temporary, &self.path)
         };
-        write(&temporary).map_err(|error| self.io(error))
+        let written = write().map_err(|error| self.io(error));
+        drop(lock);
+        written
+    }
+
+    /// The file, open and locked against other processes.
+    fn lock(&self) -> io::Result<File> {
+        loop {
+            let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path)?;
+            file.lock()?;
+            // While this waited for the lock, `trim` may have put another file in its place.
+            let (ours, there) = (file.metadata()?, fs::metadata(&self.path));
+            if there.is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()) {
+                return Ok(file);
+            }
+        }
     }
 
     fn check(&self, line: &str) -> Option<Head> {
@@ -155,7 +194,44 @@ impl Heads {
         Some(head)
     }
 
-    fn io(&self, source: std::io::Error) -> HeadsError {
+    fn io(&self, source: io::Error) -> HeadsError {
         HeadsError::Io { path: self.path.clone(), source }
     }
+}
+
+/// What stands in the file of heads.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Inspected {
+    /// The genuine heads, oldest first.
+    pub heads: Vec<Head>,
+    /// The lines, from 1, that are not signed by this deployment.
+    pub forged: Vec<usize>,
+}
+
+/// The heads to keep, in their order.
+fn newest(heads: Vec<Head>) -> Vec<Head> {
+    let mut nodes = HashSet::new();
+    let recent = heads.len().saturating_sub(NEWEST);
+    let mut kept: Vec<_> = heads
+        .into_iter()
+        .enumerate()
+        .rev()
+        .filter(|(index, head)| nodes.insert(head.node.clone()) || *index >= recent)
+        .map(|(_, head)| head)
+        .take(KEPT)
+        .collect();
+    kept.reverse();
+    kept
+}
+
+/// Removes what follows the last line break: a line that a crash cut short, which would spoil the next one too.
+fn remove_cut_line(file: &mut File) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if whole < bytes.len() {
+        file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
+    }
+    Ok(())
 }

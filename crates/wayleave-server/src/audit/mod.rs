@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 use wayleave_core::time::Timestamp;
 
 pub use chain::ChainKey;
-pub use heads::{Head, Heads, HeadsError};
+pub use heads::{Head, Heads, HeadsError, Inspected};
 pub use verify::{Finding, Verification, verify};
-pub use writer::Writer;
+pub use writer::{Writer, WriterOptions};
 
 /// Entries that wait for the writer at most.
 const QUEUE: usize = 16_384;
@@ -83,7 +83,8 @@ impl Recorder {
         }
     }
 
-    /// Waits until everything that was put down before is in the store.
+    /// Waits until everything that was put down before is in the store, or the store did not take it; then it is tried
+    /// again until it does.
     pub async fn flush(&self) {
         let (done, wait) = tokio::sync::oneshot::channel();
         if self.queue.send(Message::Flush(done)).await.is_ok() {

@@ -1,6 +1,7 @@
 //! Verification of the whole log: no row removed, changed, moved or cut off.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use wayleave_core::ports::{AuditLog, StoreError};
 
@@ -45,6 +46,57 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// What is wrong, as a word for programs.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Gap { .. } => "gap",
+            Self::Changed { .. } => "changed",
+            Self::CutOff { .. } => "cut_off",
+            Self::HeadMismatch { .. } => "head_mismatch",
+        }
+    }
+
+    /// In whose chain.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        match self {
+            Self::Gap { node, .. }
+            | Self::Changed { node, .. }
+            | Self::CutOff { node, .. }
+            | Self::HeadMismatch { node, .. } => node,
+        }
+    }
+
+    /// The first row that is missing or not as it was.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        match self {
+            Self::Gap { sequence, .. } | Self::Changed { sequence, .. } | Self::HeadMismatch { sequence, .. } => {
+                *sequence
+            }
+            Self::CutOff { ends_at, .. } => ends_at.saturating_add(1),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gap { node, sequence } => write!(f, "row {sequence} of the chain {node} was removed"),
+            Self::Changed { node, sequence } => write!(f, "row {sequence} of the chain {node} was changed or moved"),
+            Self::CutOff { node, ends_at, signed } => {
+                write!(f, "the chain {node} ends at row {ends_at}, and row {signed} was signed: its end was cut off")
+            }
+            Self::HeadMismatch { node, sequence } => write!(
+                f,
+                "row {sequence} of the chain {node} is not the one that was signed: the end was cut off and written anew"
+            ),
+        }
+    }
+}
+
 /// What a verification saw.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Verification {
@@ -69,9 +121,9 @@ pub async fn verify(
     heads: &[Head],
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<Verification, StoreError> {
-    let mut signed: BTreeMap<&str, BTreeMap<u64, &Head>> = BTreeMap::new();
+    let mut signed: BTreeMap<&str, Signed<'_>> = BTreeMap::new();
     for head in heads {
-        signed.entry(&head.node).or_default().insert(head.sequence, head);
+        signed.entry(&head.node).or_default().entry(head.sequence).or_default().push(head);
     }
     let nodes = log.nodes().await?;
     let mut result = Verification { nodes: nodes.len(), heads: heads.len(), ..Verification::default() };
@@ -87,11 +139,14 @@ pub async fn verify(
     Ok(result)
 }
 
+/// The signed heads of a chain, by row. A row that was written anew may have been signed twice.
+type Signed<'a> = BTreeMap<u64, Vec<&'a Head>>;
+
 async fn walk(
     log: &dyn AuditLog,
     key: &ChainKey,
     node: &str,
-    signed: Option<&BTreeMap<u64, &Head>>,
+    signed: Option<&Signed<'_>>,
     rows: &mut u64,
     progress: &mut (impl FnMut(u64) + Send),
 ) -> Result<Option<Finding>, StoreError> {
@@ -110,9 +165,8 @@ async fn walk(
             if key.mac(&previous, &row) != row.link.mac {
                 return Ok(Some(Finding::Changed { node: node.into(), sequence }));
             }
-            if let Some(head) = signed.and_then(|heads| heads.get(&sequence))
-                && head.mac_bytes() != Some(row.link.mac)
-            {
+            let heads = signed.and_then(|heads| heads.get(&sequence)).into_iter().flatten();
+            if heads.into_iter().any(|head| head.mac_bytes() != Some(row.link.mac)) {
                 return Ok(Some(Finding::HeadMismatch { node: node.into(), sequence }));
             }
             previous = row.link.mac;

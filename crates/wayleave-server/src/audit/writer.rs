@@ -17,12 +17,24 @@ use super::{Entry, Message, Recorder, is_aggregated};
 const BATCH: usize = 512;
 /// Rows that wait for a store that does not answer; more are counted as dropped.
 const BACKLOG: usize = 65_536;
-/// How often aggregated counts and heads are written.
+/// How often aggregated counts are written.
 const PERIOD: Duration = Duration::from_secs(60);
 /// Different sources that are counted apart within a period.
 const SOURCES: usize = 4096;
 /// How long to wait before a failed write is tried again.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// How a chain is written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct WriterOptions<'a> {
+    /// Whose chain.
+    pub node: &'a str,
+    /// How often its head is signed, if there are new rows. It is signed at the end in any case.
+    pub head_interval: Duration,
+}
+
+/// What is counted together: event, source and reason.
+type Counted = (&'static str, Option<Box<str>>, Option<&'static str>);
 
 /// Writes one node's chain.
 pub struct Writer {
@@ -31,10 +43,11 @@ pub struct Writer {
     key: ChainKey,
     heads: Heads,
     node: Box<str>,
+    head_interval: Duration,
     last: ChainLink,
     signed: u64,
     waiting: Vec<AuditRow>,
-    counted: HashMap<(&'static str, Option<Box<str>>, Option<&'static str>), u32>,
+    counted: HashMap<Counted, u32>,
     queue: mpsc::Receiver<Message>,
     recorder: Recorder,
     reported_dropped: u64,
@@ -50,8 +63,9 @@ impl Writer {
         clock: Arc<dyn Clock>,
         key: ChainKey,
         heads: Heads,
-        node: &str,
+        options: WriterOptions<'_>,
     ) -> Result<(Recorder, Self), StoreError> {
+        let WriterOptions { node, head_interval } = options;
         let last = log.head(node).await?.unwrap_or(ChainLink { sequence: 0, mac: GENESIS });
         let (recorder, queue) = Recorder::channel();
         let writer = Self {
@@ -60,6 +74,7 @@ impl Writer {
             key,
             heads,
             node: node.into(),
+            head_interval,
             signed: 0,
             last,
             waiting: Vec::new(),
@@ -73,23 +88,25 @@ impl Writer {
 
     /// Writes until `stop`, then what is left, and signs the head.
     pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
-        let mut period = tokio::time::interval(PERIOD);
-        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut retry = tokio::time::interval(RETRY);
-        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut period = every(PERIOD);
+        let mut head = every(self.head_interval);
+        let mut retry = every(RETRY);
         let mut messages = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
+                // The queue comes last: a flood that keeps it full holds up nothing else. What is in it when `stop`
+                // comes is taken below.
                 biased;
+                () = stop.cancelled() => break,
+                _ = period.tick() => self.close_period().await,
+                _ = head.tick() => self.sign(),
+                _ = retry.tick(), if !self.waiting.is_empty() => self.write().await,
                 received = self.queue.recv_many(&mut messages, BATCH) => {
                     if received == 0 {
                         break;
                     }
                     self.take(&mut messages).await;
                 }
-                () = stop.cancelled() => break,
-                _ = period.tick() => self.close_period().await,
-                _ = retry.tick(), if !self.waiting.is_empty() => self.write().await,
             }
         }
         self.queue.close();
@@ -97,6 +114,7 @@ impl Writer {
             self.take(&mut messages).await;
         }
         self.close_period().await;
+        self.sign();
     }
 
     async fn take(&mut self, messages: &mut Vec<Message>) {
@@ -182,7 +200,7 @@ impl Writer {
         }
     }
 
-    /// Writes down what was counted, and signs the end of the chain.
+    /// Writes down what was counted.
     async fn close_period(&mut self) {
         let now = self.clock.now();
         for ((event, source, reason), count) in std::mem::take(&mut self.counted) {
@@ -197,12 +215,25 @@ impl Writer {
             self.push(now, Entry { event: "audit.dropped", ..Entry::default() }, count);
         }
         self.write().await;
-        // A head promises that its row is in the store, so only what was written is signed.
-        if self.waiting.is_empty() && self.last.sequence > self.signed {
-            match self.heads.export(&self.node, self.last, now).and_then(|()| self.heads.trim()) {
-                Ok(()) => self.signed = self.last.sequence,
-                Err(error) => tracing::error!(%error, "the head of the audit log cannot be signed"),
-            }
+    }
+
+    /// Signs the end of the chain. A head promises that its row is in the store, so nothing is signed while rows wait.
+    fn sign(&mut self) {
+        if !self.waiting.is_empty() || self.last.sequence <= self.signed {
+            return;
+        }
+        match self.heads.export(&self.node, self.last, self.clock.now()) {
+            Ok(()) => self.signed = self.last.sequence,
+            Err(error) => tracing::error!(%error, "the head of the audit log cannot be signed"),
+        }
+        if let Err(error) = self.heads.trim() {
+            tracing::error!(%error, "the signed heads of the audit log cannot be trimmed");
         }
     }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
 }

@@ -167,7 +167,7 @@ Examples:
 /// `session ...`
 #[derive(Subcommand, Debug)]
 pub enum Session {
-    /// List live sessions, newest first
+    /// List live sessions; those of one subject newest first
     List {
         /// Only of this subject, such as user:user_... or ext:shop:4711
         #[arg(long, value_name = "SUBJECT")]
@@ -202,14 +202,14 @@ pub struct Revoke {
 }
 
 /// `key ...`
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Copy, Clone, Debug)]
 pub enum Key {
     /// Make a new key and go over to it; nobody is signed out
     #[command(after_help = "\
 signing  JWTs: the new key is published at once and signs after `jwt.jwks_max_age`; the old one verifies until its
          last token expired.
 master   sealing at rest: the new key stands in front of the old ones, which go on opening what they sealed. Start
-         running servers again to use it.")]
+         running servers again at once: they cannot open what is sealed with a key that they have not read.")]
     Rotate {
         /// Which key
         #[arg(value_enum, default_value_t = KeyKind::Signing)]

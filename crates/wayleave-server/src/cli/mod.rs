@@ -100,8 +100,7 @@ fn load_quietly(cli: &Cli) -> Result<Config, Failure> {
 
 /// Runs a command that waits for things.
 fn in_runtime(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
     runtime.block_on(command)
 }
 

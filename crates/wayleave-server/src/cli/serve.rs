@@ -28,6 +28,8 @@ use crate::secrets;
 
 /// How long the link that makes the first administrator is good.
 const SETUP: Duration = Duration::from_secs(15 * 60);
+/// The file of that link, where there is no terminal to show it on.
+pub(super) const LINK_FILE: &str = "setup-link";
 /// How often the server looks whether another process changed its store.
 const WATCH: Duration = Duration::from_millis(250);
 
@@ -51,7 +53,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
     let bound = listener.local_addr()?;
     let ring = Arc::new(opened.keys.key_ring().map_err(|_| StartError::Keys)?);
     let backend = Backend::open(config, ring, &ambient).await?;
-    let link_file = config.resolve(Path::new("setup-link"));
+    let link_file = config.resolve(Path::new(LINK_FILE));
     let setup_done = {
         let link_file = link_file.clone();
         move || remove(&link_file)
@@ -170,19 +172,17 @@ async fn offer_setup(app: &App, link_file: &PathBuf) -> Result<(), Box<dyn std::
     app.entropy.fill(&mut random)?;
     let token = LinkToken::new(random);
     let now = app.now();
-    let ticket = Ticket {
-        purpose: Purpose::Setup,
-        key: token.hash().0,
-        payload: Box::default(),
-        expires_at: now.plus(SETUP),
-    };
+    let ticket =
+        Ticket { purpose: Purpose::Setup, key: token.hash().0, payload: Box::default(), expires_at: now.plus(SETUP) };
     if app.store.deposit(&ticket, 64, now).await? != Deposit::Done {
         remark("There is no administrator yet, and too many links to make one wait to expire. Start again later.");
         return Ok(());
     }
     let link = format!("{}/setup#{}", app.options.public_url, *token.reveal());
     if std::io::stdout().is_terminal() {
-        say(&format!("There is no administrator yet. Make one within 15 minutes, with this link, good once:\n  {link}"));
+        say(&format!(
+            "There is no administrator yet. Make one within 15 minutes, with this link, good once:\n  {link}"
+        ));
     } else {
         remove(link_file);
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(link_file)?;
@@ -195,7 +195,8 @@ async fn offer_setup(app: &App, link_file: &PathBuf) -> Result<(), Box<dyn std::
     Ok(())
 }
 
-fn remove(file: &Path) {
+/// Removes the file of the link that makes the first administrator.
+pub(super) fn remove(file: &Path) {
     match std::fs::remove_file(file) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -117,19 +117,12 @@ impl Check<'_> {
 
     fn limits(&mut self) {
         let config = &self.loading.draft.config;
-        let (header, cookie) = (config.server.header_limit, config.server.cookie_limit);
         let (timeout, head) = (config.server.request_timeout, config.server.header_timeout);
         let whole_kib = config.password.argon2_memory.bytes().is_multiple_of(1024);
         let database_is_key = match &config.store.url {
             StoreUrl::Sqlite(path) => config.resolve(path) == config.resolve(&config.keys.master),
             StoreUrl::Memory => false,
         };
-        if cookie > header {
-            self.refuse(
-                &["server.cookie_limit", "server.header_limit"],
-                "`server.cookie_limit` is at most `server.header_limit`".into(),
-            );
-        }
         if head > timeout {
             self.refuse(
                 &["server.header_timeout", "server.request_timeout"],

@@ -31,7 +31,6 @@ pub(super) fn defaults(data: PathBuf) -> Config {
             connection_limit: 4096,
             body_limit: Size::kib(64),
             header_limit: Size::kib(32),
-            cookie_limit: Size::kib(16),
         },
         store: Store {
             url: StoreUrl::Sqlite("wayleave.db".into()),
@@ -57,7 +56,7 @@ pub(super) fn defaults(data: PathBuf) -> Config {
             last_seen_flush: seconds(5),
         },
         kinds: Kinds::default(),
-        jwt: Jwt { issuer: None, audience: Vec::new(), leeway: seconds(30), jwks_max_age: minutes(5) },
+        jwt: Jwt { issuer: None, audience: None, leeway: seconds(30), jwks_max_age: minutes(5) },
         password: Password {
             argon2_memory: Size::kib(19_456),
             argon2_passes: 2,
@@ -82,7 +81,7 @@ pub(super) fn defaults(data: PathBuf) -> Config {
             service_key: Some(Rate::per(6000, 60)),
             unknown_token: Some(Rate::per(60, 60)),
         },
-        audit: Audit { retention: days(365), head_file: None, head_interval: minutes(5) },
+        audit: Audit { head_file: "audit-heads.jsonl".into(), head_interval: minutes(5) },
         metrics: Metrics { token: None },
         log: Log { format: LogFormat::Text, level: LogLevel::Info },
         keys: Keys { master: "keys/master.key".into(), credential: None },

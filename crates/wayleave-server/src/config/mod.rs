@@ -100,8 +100,6 @@ pub struct Server {
     pub body_limit: Size,
     /// Largest head.
     pub header_limit: Size,
-    /// Largest `Cookie` header.
-    pub cookie_limit: Size,
 }
 
 /// `[store]`
@@ -158,8 +156,8 @@ pub struct Sessions {
 pub struct Jwt {
     /// `iss`; the public URL when none is given.
     pub issuer: Option<Name>,
-    /// `aud`; the issuer when empty.
-    pub audience: Vec<Name>,
+    /// `aud`; the issuer when none is given.
+    pub audience: Option<Name>,
     /// How far clocks may differ.
     pub leeway: Duration,
     /// How long others may keep the key set, and so how long a new key is published before it signs.
@@ -244,10 +242,8 @@ pub struct RateLimits {
 /// `[audit]`
 #[derive(Clone, Debug)]
 pub struct Audit {
-    /// How long rows are kept.
-    pub retention: Duration,
     /// The file that signed heads of the chain are appended to.
-    pub head_file: Option<PathBuf>,
+    pub head_file: PathBuf,
     /// From one head to the next.
     pub head_interval: Duration,
 }

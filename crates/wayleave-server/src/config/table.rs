@@ -83,12 +83,6 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             Size::kib(16)..=Size::kib(256),
             "Largest request head, all headers together.",
         ),
-        Key::within(
-            "server.cookie_limit",
-            |c: &mut Config| &mut c.server.cookie_limit,
-            Size::kib(4)..=Size::kib(64),
-            "Largest `Cookie` header; at most `server.header_limit`.",
-        ),
         Key::new(
             "store.url",
             |c: &mut Config| &mut c.store.url,
@@ -200,7 +194,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         Key::new(
             "jwt.audience",
             |c: &mut Config| &mut c.jwt.audience,
-            "`aud` of access tokens. Empty takes the issuer.",
+            "`aud` of access tokens. `none` takes the issuer.",
         ),
         Key::within(
             "jwt.leeway",
@@ -247,7 +241,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         Key::within(
             "password.min_length",
             |c: &mut Config| &mut c.password.min_length,
-            8..=128,
+            8..=64,
             "Fewest characters of a new password. At most 1024 bytes are always taken.",
         ),
         Key::within(
@@ -327,17 +321,11 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             |c: &mut Config| &mut c.rate_limits.unknown_token,
             "Requests of one client address with tokens that nobody issued.",
         ),
-        Key::within(
-            "audit.retention",
-            |c: &mut Config| &mut c.audit.retention,
-            days(1)..=days(3650),
-            "How long audit rows are kept. Older ones are removed behind a signed checkpoint.",
-        ),
         Key::new(
             "audit.head_file",
             |c: &mut Config| &mut c.audit.head_file,
-            "A file to append signed heads of the audit chain to, best on another machine's disk: with it, a cut-off \
-             end of the log is noticed too.",
+            "The file that signed heads of the audit chain are appended to: with it, a cut-off end of the log is \
+             noticed too. Best on another machine's disk, out of reach of whoever can change the database.",
         ),
         Key::within(
             "audit.head_interval",

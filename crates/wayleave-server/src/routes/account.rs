@@ -20,10 +20,10 @@ use wayleave_password::{Outcome, SetPasswordError, Weak};
 use super::sign_in::{self, Opening, TokenAnswer, TransportChoice};
 use crate::access::{Carrier, Context, MUST_CHANGE_PASSWORD};
 use crate::app::App;
+use crate::config::Registration;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
 use crate::links;
-use crate::settings::Registration;
 use crate::wire::{Done, Envelope, ErrorBody, User};
 
 /// Somebody's wish for an account.
@@ -382,9 +382,6 @@ pub async fn reset_password(
     app.manager.subject_changed(&subject);
     app.manager.end_all(&subject, None, Cause::CredentialChanged, &context.origin).await?;
     app.passwords.unlock(&account).await?;
-    app.record(crate::audit::Entry {
-        subject: Some(subject.as_str().into()),
-        ..context.entry("user.password_reset")
-    });
+    app.record(crate::audit::Entry { subject: Some(subject.as_str().into()), ..context.entry("user.password_reset") });
     Ok(Done::YES)
 }

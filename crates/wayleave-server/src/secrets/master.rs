@@ -29,7 +29,7 @@ pub const MAX_KEYS: usize = 16;
 const PREFIX: &str = "wlk1_";
 const LENGTH: usize = 32;
 const HEAD: &str = "# The master key of this Wayleave deployment. Whoever has it can open everything that is sealed.\n\
-                    # Newest first; keep older lines as long as anything is sealed with them.\n";
+                    # Newest first. The last line must stay for ever; others, as long as anything is sealed with them.\n";
 
 /// What a derived key is for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +44,7 @@ pub enum Purpose {
     PreSession,
     /// Names of counters, so that the store shows no identifier.
     Counters,
-    /// The chain of the audit log.
+    /// The chain of the audit log and its signed heads.
     Audit,
     /// References to sessions in logs.
     SessionReference,
@@ -79,11 +79,12 @@ impl Purpose {
     }
 
     /// Whether it stays with the oldest key when a new one is put in front. These are keys whose values are in use all
-    /// over: another routing key would lose every session, another counter key would forgive every failed sign-in.
+    /// over: another routing key would lose every session, another counter key would forgive every failed sign-in, and
+    /// with another audit key the rows from before would look forged.
     const fn is_lasting(self) -> bool {
         match self {
-            Self::Routing | Self::Counters | Self::SessionReference => true,
-            Self::Sealing | Self::Csrf | Self::PreSession | Self::Audit | Self::Assertion => false,
+            Self::Routing | Self::Counters | Self::Audit | Self::SessionReference => true,
+            Self::Sealing | Self::Csrf | Self::PreSession | Self::Assertion => false,
         }
     }
 }

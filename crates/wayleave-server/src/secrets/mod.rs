@@ -92,8 +92,9 @@ pub fn read(config: &Config) -> Result<MasterKeys, SecretsError> {
     file::read(&Origin::of(config))
 }
 
-/// Puts a new master key in front of the others, in one step that survives a crash. Running servers go on with the old
-/// one until they are started again; both open what either sealed, as long as both stand in the file.
+/// Puts a new master key in front of the others, in one step that survives a crash. Whoever reads the file from now on
+/// seals with the new one and opens with all. Servers that run already go on with the keys that they read; they are to
+/// be started again, since they cannot open what is sealed with the new one.
 ///
 /// # Errors
 /// [`SecretsError`]; the file is then what it was.
@@ -189,7 +190,7 @@ pub enum SecretsError {
         path: PathBuf,
     },
     /// There are as many keys as there may be.
-    #[error("{path} holds {MAX_KEYS} keys already; remove lines of old keys that nothing is sealed with any more", path = path.display())]
+    #[error("{path} holds {MAX_KEYS} keys already; remove lines between the first and the last whose keys nothing is sealed with any more", path = path.display())]
     TooManyKeys {
         /// The file.
         path: PathBuf,

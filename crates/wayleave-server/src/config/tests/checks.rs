@@ -64,7 +64,6 @@ fn conflicts_are_refused() {
         ("kinds.web.token_lifetime = \"2d\"", "kind `web`: the token lifetime is"),
         ("kinds.web.remembered_idle_limit = \"none\"", "kind `web`: `remembered_absolute_limit` and"),
         ("kinds.api = { token_format = \"jwt\", token_lifetime = \"5m\" }", "kind `api`: a JWT access token lives"),
-        ("server.cookie_limit = \"64KiB\"", "`server.cookie_limit` is at most"),
         ("server.request_timeout = \"5s\"", "`server.header_timeout` is at most"),
         ("password.argon2_memory = 19922945", "`password.argon2_memory` is a whole number of KiB"),
         ("keys.master = \"wayleave.db\"", "the master key and the database are one file"),

@@ -42,7 +42,7 @@ pub struct SigningKeyInfo {
 #[derive(Serialize, ToSchema)]
 pub struct SigningKeyList {
     /// Newest first.
-    items: Vec<SigningKeyInfo>,
+    pub(crate) items: Vec<SigningKeyInfo>,
 }
 
 impl SigningKeyList {

@@ -52,7 +52,8 @@ fn old_envelopes_open_after_rotation() {
     assert!(keys(&GOOD.replace("d1e8", "d1e9")).key_ring().unwrap().open(place, &envelopes[0]).is_err());
 }
 
-/// Rotation signs nobody out and forgives nobody: slots, counters and references stay; what is short-lived changes.
+/// Rotation signs nobody out, forgives nobody and forges nothing: slots, counters, the audit chain and references stay;
+/// what is short-lived changes.
 #[test]
 fn what_must_last_lasts() {
     let entropy = Counting::default();
@@ -62,7 +63,8 @@ fn what_must_last_lasts() {
     let after = keys(GOOD).rotated(&entropy).unwrap().rotated(&entropy).unwrap();
     assert_eq!(id.slot(&after.routing()), after.routing().slot_of(&subject));
     for purpose in Purpose::ALL {
-        let lasts = matches!(purpose, Purpose::Routing | Purpose::Counters | Purpose::SessionReference);
+        let lasts =
+            matches!(purpose, Purpose::Routing | Purpose::Counters | Purpose::Audit | Purpose::SessionReference);
         assert_eq!(*before.derive(purpose) == *after.derive(purpose), lasts, "{purpose:?}");
         assert_eq!(after.derive_all(purpose).count(), 3);
         assert!(after.derive_all(purpose).any(|key| *key == *before.derive(purpose)), "{purpose:?}");

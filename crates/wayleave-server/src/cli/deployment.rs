@@ -1,0 +1,141 @@
+//! A deployment, opened by a command: beside a running server or without one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wayleave::{Origin, SystemClock, SystemEntropy};
+use wayleave_core::ports::Entropy;
+use wayleave_core::subject::Subject;
+
+use super::failure::Failure;
+use super::serve::remove;
+use crate::app::App;
+use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint, StartError};
+use crate::audit::Entry;
+use crate::changes;
+use crate::config::{Config, StoreUrl};
+use crate::secrets::{self, MasterKeys};
+
+/// Who the audit log says it was.
+const ACTOR: &str = "cli";
+
+/// What to do when there is no deployment.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// Make one, as the first start of the server does.
+    Make,
+    /// Say so.
+    Refuse,
+}
+
+/// An opened deployment. [`Deployment::close`] must end it.
+pub(super) struct Deployment {
+    /// The application, as the server has it.
+    pub(super) app: Arc<App>,
+    /// The master keys.
+    pub(super) keys: MasterKeys,
+    assembly: Assembly,
+    changed: AtomicBool,
+}
+
+/// The world outside, as it is.
+pub(super) fn ambient() -> Ambient {
+    Ambient { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+}
+
+/// Refuses a store that only the server's process sees, and, where asked to, a deployment that is not there.
+pub(super) fn require(config: &Config, absent: Absent) -> Result<(), Failure> {
+    match (&config.store.url, absent) {
+        (StoreUrl::Memory, _) => Err(Failure::MemoryStore),
+        (StoreUrl::Sqlite(_), Absent::Make) => Ok(()),
+        (StoreUrl::Sqlite(path), Absent::Refuse) => {
+            let database = config.resolve(path);
+            if database.exists() { Ok(()) } else { Err(Failure::NoDeployment(database)) }
+        }
+    }
+}
+
+impl Deployment {
+    /// Opens the deployment that the configuration describes.
+    pub(super) async fn open(config: &Config, absent: Absent) -> Result<Self, Failure> {
+        require(config, absent)?;
+        let ambient = ambient();
+        let opened = secrets::open(config, &*ambient.entropy)?;
+        let ring = Arc::new(opened.keys.key_ring().map_err(|_| StartError::Keys)?);
+        let backend = Backend::open(config, ring, &ambient).await?;
+        let link_file = config.resolve(Path::new(super::serve::LINK_FILE));
+        let node = node(&*ambient.entropy)?;
+        let assembled = assembly::assemble(Blueprint {
+            config,
+            keys: &opened.keys,
+            backend: backend.clone(),
+            ambient,
+            bound: config.server.listen,
+            parameters: assembly::password_parameters(config)?,
+            node: &node,
+            setup_done: Arc::new(move || remove(&link_file)),
+        })
+        .await;
+        match assembled {
+            Ok(assembly) => {
+                let app = Arc::clone(&assembly.app);
+                Ok(Self { app, keys: opened.keys, assembly, changed: AtomicBool::new(false) })
+            }
+            Err(error) => {
+                backend.close().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// An audit entry of what this command does.
+    pub(super) fn entry(event: &'static str, subject: Option<&Subject>) -> Entry {
+        Entry {
+            event,
+            subject: subject.map(|subject| subject.as_str().into()),
+            actor: Some(ACTOR.into()),
+            ..Entry::default()
+        }
+    }
+
+    /// Puts a change into the audit log.
+    pub(super) fn record(&self, entry: Entry) {
+        self.changed();
+        self.app.record(entry);
+    }
+
+    /// Says that something was changed, so that running servers look again.
+    pub(super) fn changed(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Who ends sessions, for their audit rows.
+    pub(super) fn origin() -> Origin {
+        Origin { actor: Some(ACTOR.into()), ..Origin::default() }
+    }
+
+    /// Tells running servers of what was changed, also by a command that then failed; writes what waits, and closes
+    /// the store.
+    pub(super) async fn close<T>(self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        let Self { app, keys: _, assembly, changed } = self;
+        let announced = if changed.into_inner() {
+            app.audit.flush().await;
+            changes::announce(&*app.directory.settings).await
+        } else {
+            Ok(())
+        };
+        drop(app);
+        assembly.stop().await;
+        let outcome = outcome?;
+        announced?;
+        Ok(outcome)
+    }
+}
+
+/// A name for this command's chain in the audit log, which no other process writes at the same time.
+fn node(entropy: &dyn Entropy) -> Result<String, Failure> {
+    let mut random = [0; 4];
+    entropy.fill(&mut random)?;
+    Ok(format!("cli-{:08x}", u32::from_be_bytes(random)))
+}
