@@ -108,25 +108,26 @@ impl KeySet {
         &self.0
     }
 
-    /// The one that signs: the newest that everybody can know, or the oldest while none can be.
+    /// The one that signs: the newest that everybody can know, or the oldest while none can be. Never a retired one.
     #[must_use]
     pub fn signing(&self, now: Timestamp) -> Option<&SigningKey> {
-        self.0.iter().find(|key| key.life.signs_from <= now).or_else(|| self.0.last())
+        self.good(now).find(|key| key.life.signs_from <= now).or_else(|| self.good(now).last())
     }
 
-    /// The public key called `name`, unless it is retired.
-    pub(super) fn verifying(&self, name: &str, now: Timestamp) -> Option<ed25519_dalek::VerifyingKey> {
-        let key = self.0.iter().find(|key| key.name.as_str() == name)?;
-        key.life.retired_at.is_none_or(|end| now < end).then(|| key.secret.verifying_key())
+    /// The key called `name`, unless it is retired.
+    pub(super) fn verifying(&self, name: &str, now: Timestamp) -> Option<&SigningKey> {
+        self.good(now).find(|key| key.name.as_str() == name)
+    }
+
+    fn good(&self, now: Timestamp) -> impl Iterator<Item = &SigningKey> {
+        self.0.iter().filter(move |key| key.life.retired_at.is_none_or(|end| now < end))
     }
 
     /// The JWK set to publish (RFC 7517): public members only (R061).
     #[must_use]
     pub fn jwks(&self, now: Timestamp) -> Value {
         let keys: Vec<_> = self
-            .0
-            .iter()
-            .filter(|key| key.life.retired_at.is_none_or(|end| now < end))
+            .good(now)
             .map(|key| {
                 json!({
                     "kty": "OKP",

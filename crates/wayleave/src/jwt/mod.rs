@@ -78,6 +78,31 @@ fn sign(keys: &KeySet, typ: &str, claims: &Claims, now: Timestamp) -> Result<Str
 /// # Errors
 /// [`InvalidJwt`], one for every reason.
 pub fn verify(keys: &KeySet, audience: &Audience, token: &str, now: Timestamp) -> Result<Verified, InvalidJwt> {
+    verify_under(keys, audience, token, now).map(|(verified, _)| verified)
+}
+
+/// As [`verify`], with the time from which the key that signed the token is no longer good.
+pub(crate) fn verify_under(
+    keys: &KeySet,
+    audience: &Audience,
+    token: &str,
+    now: Timestamp,
+) -> Result<(Verified, Option<Timestamp>), InvalidJwt> {
+    let (claims, key) = read_signed(keys, token, now)?;
+    Ok((claims.check(audience, now)?, key.life().retired_at))
+}
+
+/// The session that a token of this deployment is about, whether the token has ended or not: proof of nothing but that.
+pub(crate) fn session_of(
+    keys: &KeySet,
+    audience: &Audience,
+    token: &str,
+    now: Timestamp,
+) -> Result<SessionId, InvalidJwt> {
+    read_signed(keys, token, now)?.0.session(audience)
+}
+
+fn read_signed<'a>(keys: &'a KeySet, token: &str, now: Timestamp) -> Result<(Claims, &'a SigningKey), InvalidJwt> {
     if token.len() > MAX_JWT || !token.is_ascii() {
         return Err(InvalidJwt);
     }
@@ -90,9 +115,9 @@ pub fn verify(keys: &KeySet, audience: &Audience, token: &str, now: Timestamp) -
         return Err(InvalidJwt);
     }
     let signature = ed25519_dalek::Signature::from_bytes(&bytes);
-    key.verify_strict(signed.as_bytes(), &signature).map_err(|_| InvalidJwt)?;
-    let claims: Claims = wire::read(claims)?;
-    claims.check(audience, now)
+    let public = key.secret().verifying_key();
+    public.verify_strict(signed.as_bytes(), &signature).map_err(|_| InvalidJwt)?;
+    Ok((wire::read(claims)?, key))
 }
 
 /// The token cannot be signed.

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use wayleave_core::id::SessionId;
 use wayleave_core::time::Timestamp;
 
 use super::{Audience, InvalidJwt, KeyName, LEEWAY, Verified};
@@ -79,16 +80,19 @@ impl Claims {
     pub(super) fn check(&self, audience: &Audience, now: Timestamp) -> Result<Verified, InvalidJwt> {
         let now = now.as_seconds();
         let leeway = i64::try_from(LEEWAY.as_secs()).unwrap_or(0);
-        let whole = self.exp > self.iat && self.exp - self.iat <= MAX_LIFE_SECONDS && self.iat >= 0;
-        let ours = self.iss == *audience.issuer && self.aud == *audience.audience;
+        let life = self.exp.saturating_sub(self.iat);
+        let whole = self.iat >= 0 && life > 0 && life <= MAX_LIFE_SECONDS && self.auth_time >= 0;
         // The end is exact: this deployment compares with its own clock.
-        if !whole || !ours || now >= self.exp || self.iat > now.saturating_add(leeway) || self.auth_time < 0 {
+        if !whole || now >= self.exp || self.iat > now.saturating_add(leeway) {
             return Err(InvalidJwt);
         }
-        Ok(Verified {
-            session: self.sid.parse().map_err(|_| InvalidJwt)?,
-            expires_at: Timestamp::from_seconds(self.exp),
-        })
+        Ok(Verified { session: self.session(audience)?, expires_at: Timestamp::from_seconds(self.exp) })
+    }
+
+    /// The session that they are about, if it is one of this deployment.
+    pub(super) fn session(&self, audience: &Audience) -> Result<SessionId, InvalidJwt> {
+        let ours = self.iss == *audience.issuer && self.aud == *audience.audience;
+        if ours { self.sid.parse().map_err(|_| InvalidJwt) } else { Err(InvalidJwt) }
     }
 }
 
