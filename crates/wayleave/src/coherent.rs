@@ -61,6 +61,16 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
         }
     }
 
+    /// Drops every value of the slot that is `stale`, and every fill of its shard that is under way. Goes through the
+    /// whole cache: for the rare change of which nobody knows what it touched.
+    pub(crate) fn forget_where(&self, slot: Slot, stale: impl Fn(&V) -> bool) {
+        if let Some(count) = self.shards.get(usize::from(slot.0) % SHARDS) {
+            let mut count = count.lock();
+            *count += 1;
+            self.entries.retain(|_, value| !stale(value));
+        }
+    }
+
     /// Drops everything, fills under way included.
     pub(crate) fn forget_all(&self) {
         let mut held: Vec<_> = self.shards.iter().map(Mutex::lock).collect();
@@ -95,5 +105,24 @@ mod tests {
         cache.forget_all();
         cache.fill(before, "a", 3);
         assert_eq!(cache.find(&"a"), None);
+    }
+
+    #[test]
+    fn what_is_stale_goes_and_fills_under_way_with_it() {
+        let cache = Coherent::new(10);
+        let slot = Slot(3);
+        cache.fill(cache.before(slot), "a", 1);
+        cache.fill(cache.before(slot), "b", 2);
+        let before = cache.before(slot);
+        cache.forget_where(slot, |value| *value == 1);
+        cache.fill(before, "c", 1);
+        assert_eq!((cache.find(&"a"), cache.find(&"b"), cache.find(&"c")), (None, Some(2), None));
+    }
+
+    #[test]
+    fn a_cache_without_capacity_keeps_nothing() {
+        let cache = Coherent::new(0);
+        cache.fill(cache.before(Slot(3)), "a", 1);
+        assert_eq!((cache.find(&"a"), cache.len()), (None, 0));
     }
 }

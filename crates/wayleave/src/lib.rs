@@ -8,6 +8,7 @@ pub use wayleave_core as core;
 mod activity;
 mod ambient;
 mod coherent;
+mod epochs;
 pub mod events;
 pub mod jwt;
 mod manager;

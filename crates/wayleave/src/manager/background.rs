@@ -45,11 +45,15 @@ pub struct Kept {
     pub swept: Swept,
 }
 
+/// Between two rounds of anything, at least.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 impl SessionManager {
     /// Writes activity and sweeps until `stop`; then writes what is left.
     pub async fn run_background(self: Arc<Self>, background: Background, stop: CancellationToken) {
-        let mut flush = tokio::time::interval(background.flush_every);
-        let mut sweep = tokio::time::interval(background.sweep_every);
+        // An interval of no length would be a panic.
+        let mut flush = tokio::time::interval(background.flush_every.max(SHORTEST));
+        let mut sweep = tokio::time::interval(background.sweep_every.max(SHORTEST));
         flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -57,8 +61,13 @@ impl SessionManager {
                 () = stop.cancelled() => break,
                 _ = flush.tick() => report("writing activity down", self.flush(background.flush_batch).await.map(drop)),
                 _ = sweep.tick() => {
-                    let swept = self.sweep(background.keep_ended, background.sweep_batch).await;
-                    report("sweeping", swept.map(drop));
+                    // A long sweep does not hold up the end: what it leaves, the next one removes.
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        swept = self.sweep(background.keep_ended, background.sweep_batch) => {
+                            report("sweeping", swept.map(drop));
+                        }
+                    }
                 }
             }
         }
@@ -71,14 +80,14 @@ impl SessionManager {
     /// [`StoreError`] when the store cannot; what was not written still waits.
     pub async fn flush(&self, batch: usize) -> Result<usize, StoreError> {
         let mut written = 0;
-        let waiting = self.pending.len();
+        let waiting = self.state.pending.len();
         while written < waiting {
-            let touches = self.pending.batch(batch.max(1));
+            let touches = self.state.pending.batch(batch.max(1));
             if touches.is_empty() {
                 break;
             }
-            self.store.touch(&touches).await?;
-            self.pending.written(&touches);
+            self.state.store.touch(&touches).await?;
+            self.state.pending.written(&touches);
             written += touches.len();
         }
         Ok(written)
@@ -106,7 +115,7 @@ impl SessionManager {
     /// # Errors
     /// [`StoreError`] when the store cannot.
     pub async fn sweep_step(&self, keep_ended: Duration, batch: u32) -> Result<Swept, StoreError> {
-        self.store.sweep(self.clock.now().minus(keep_ended), batch).await
+        self.state.store.sweep(self.clock.now().minus(keep_ended), batch).await
     }
 }
 

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wayleave_core::authentication::{Authentication, Evidence};
+use wayleave_core::policy::TokenFormat;
 use wayleave_core::ports::{Lookup, StoreError, Update};
-use wayleave_core::record::Record;
+use wayleave_core::record::{Record, Revision};
 
 use super::live::{Key, Session};
-use super::open::{self, Draft};
+use super::open::{self, Draft, Place};
+use super::state::State;
+use super::validate::later;
 use super::{Open, OpenError, Opened, Origin, SessionManager, token_lifetime};
 use crate::events::What;
 
@@ -64,26 +67,27 @@ impl SessionManager {
         let now = self.clock.now();
         let rules = self.rules();
         let policy = rules.kinds.policy(session.kind()).ok_or(ExtendError::Gone)?;
-        let changed = self
-            .change(session.record(), |record| {
-                let allowed = token_lifetime(policy, policy.token_format, record.remembered);
-                let lifetime = duration.map_or(allowed, |asked| asked.min(allowed));
-                let end = now.plus(lifetime).min(record.absolute_expires_at);
-                // Asking for less than there is takes nothing away.
-                record.token_expires_at = record.token_expires_at.max(end);
-                record.last_seen_at = now;
-                record.idle_expires_at =
-                    policy.idle(record.remembered, rules.session_timeout).map(|limit| now.plus(limit));
-                Ok::<(), std::convert::Infallible>(())
-            })
-            .await;
-        match changed {
-            Ok(record) => {
-                self.publish(What::Renewed, Some(&record), origin);
-                Ok(record)
+        let telling = Telling { what: What::Renewed, origin };
+        let changed = self.change_and_tell(session.record(), Some(telling), |record| {
+            let idle = policy.idle(record.remembered, rules.session_timeout);
+            let activity = later(session.live.activity(), self.state.pending.latest(&record.id, record.activity()));
+            if record.passed(now, idle, activity).is_some() {
+                return Err(Over);
             }
+            let format = if record.refresh.is_some() { policy.token_format } else { TokenFormat::Opaque };
+            let allowed = token_lifetime(policy, format, record.remembered);
+            let lifetime = duration.map_or(allowed, |asked| asked.min(allowed));
+            let end = now.plus(lifetime).min(record.absolute_expires_at);
+            // Asking for less than there is takes nothing away.
+            record.token_expires_at = record.token_expires_at.max(end);
+            record.last_seen_at = now;
+            record.idle_expires_at = idle.map(|limit| now.plus(limit));
+            Ok(())
+        });
+        match changed.await {
+            Ok(record) => Ok(record),
             Err(UpdateError::Store(error)) => Err(ExtendError::Store(error)),
-            Err(UpdateError::Gone | UpdateError::Contended | UpdateError::Refused(_)) => Err(ExtendError::Gone),
+            Err(UpdateError::Gone | UpdateError::Contended | UpdateError::Refused(Over)) => Err(ExtendError::Gone),
         }
     }
 
@@ -91,7 +95,8 @@ impl SessionManager {
     /// absolute limit (R011, R025).
     ///
     /// # Errors
-    /// [`OpenError::Refused`] when the evidence is about somebody else, and as [`SessionManager::open`].
+    /// [`OpenError::Refused`] when the evidence is about somebody else or the session is gone, and as
+    /// [`SessionManager::open`].
     pub async fn reauthenticate(
         &self,
         session: &Session,
@@ -133,11 +138,11 @@ impl SessionManager {
             subject: evidence.subject().clone(),
             authentication: Authentication { methods, ..fresh },
             epoch: evidence.epoch(),
-            permissions: record.permissions.clone(),
+            permissions: record.permissions.under(evidence.ceiling()),
             lineage: Some(record),
             open: &open,
         };
-        self.insert(&draft, None, open.replaces, origin).await
+        self.insert(&draft, Place::Of(record.id), origin).await
     }
 
     /// Changes a record by compare-and-set, trying again on the newest state when somebody else was first. `change`
@@ -148,23 +153,65 @@ impl SessionManager {
     pub async fn change<E>(
         &self,
         record: &Record,
+        change: impl FnMut(&mut Record) -> Result<(), E> + Send,
+    ) -> Result<Arc<Record>, UpdateError<E>> {
+        self.change_and_tell(record, None, change).await
+    }
+
+    /// As [`Self::change`], and publishes what that was.
+    pub(super) async fn change_and_tell<E>(
+        &self,
+        record: &Record,
+        telling: Option<Telling<'_>>,
         mut change: impl FnMut(&mut Record) -> Result<(), E> + Send,
     ) -> Result<Arc<Record>, UpdateError<E>> {
         let mut current = Arc::new(record.clone());
         for _ in 0..ATTEMPTS {
             let mut changed = (*current).clone();
             change(&mut changed).map_err(UpdateError::Refused)?;
-            match self.store.update(&changed, current.revision).await? {
-                Update::Done(record) => {
-                    self.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
-                    return Ok(record);
-                }
+            match self.write(changed, current.revision, telling.clone()).await? {
+                Update::Done(record) => return Ok(record),
                 Update::Missing => return Err(UpdateError::Gone),
                 Update::Conflict => {
-                    current = self.store.find(Lookup::Id(record.slot, record.id)).await?.ok_or(UpdateError::Gone)?;
+                    let lookup = Lookup::Id(record.slot, record.id);
+                    current = self.state.store.find(lookup).await?.ok_or(UpdateError::Gone)?;
                 }
             }
         }
         Err(UpdateError::Contended)
     }
+
+    async fn write(
+        &self,
+        changed: Record,
+        expected: Revision,
+        telling: Option<Telling<'_>>,
+    ) -> Result<Update, StoreError> {
+        let slot = changed.slot;
+        let told = telling.map(|Telling { what, origin }| (what, origin.clone()));
+        let change = |state: Arc<State>| async move {
+            let update = state.store.update(&changed, expected).await?;
+            match &update {
+                Update::Done(record) => {
+                    state.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
+                    if let Some((what, origin)) = told {
+                        state.publish(what, Some(record), &origin);
+                    }
+                }
+                Update::Conflict | Update::Missing => {}
+            }
+            Ok(update)
+        };
+        self.state.settle([slot; 2], change).await
+    }
 }
+
+/// What to publish when a change is made.
+#[derive(Clone)]
+pub(super) struct Telling<'a> {
+    pub(super) what: What,
+    pub(super) origin: &'a Origin,
+}
+
+/// The session passed a limit meanwhile.
+struct Over;

@@ -6,11 +6,13 @@ use wayleave_core::id::SessionId;
 use wayleave_core::ports::{Gone, Lookup, Scope, StoreError};
 use wayleave_core::record::Record;
 use wayleave_core::subject::Subject;
-use wayleave_core::token::RefreshToken;
+use wayleave_core::token::{RefreshToken, SessionToken};
 
 use super::live::Session;
+use super::state::State;
 use super::{Origin, SessionManager, Shown};
 use crate::events::{Cause, What};
+use crate::jwt;
 
 /// The sessions that ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +24,23 @@ impl SessionManager {
     /// # Errors
     /// [`StoreError`] when the store cannot say that it ended them.
     pub async fn end(&self, scope: &Scope, cause: Cause, origin: &Origin) -> Result<Ended, StoreError> {
-        let gone = self.store.revoke(scope).await?;
-        for gone in &gone {
-            self.forget(gone);
-            self.publish_gone(What::Revoked(cause), gone, origin);
-        }
-        Ok(Ended(gone))
+        let (scope, origin) = (scope.clone(), origin.clone());
+        let (Scope::One(slot, _) | Scope::Others { slot, .. } | Scope::All { slot, .. } | Scope::Family(slot, _)) =
+            scope;
+        let change = |state: Arc<State>| async move {
+            let gone = state.store.revoke(&scope).await?;
+            for gone in &gone {
+                state.forget(gone);
+                state.publish_gone(What::Revoked(cause), gone, &origin);
+            }
+            match scope {
+                // Somebody who writes to the store beside this node was first; what was in memory here is not known.
+                Scope::One(..) | Scope::Family(..) if gone.is_empty() => state.doubt([slot; 2]),
+                Scope::One(..) | Scope::Family(..) | Scope::Others { .. } | Scope::All { .. } => {}
+            }
+            Ok(gone)
+        };
+        self.state.settle([slot; 2], change).await.map(Ended)
     }
 
     /// Ends the session with this handle, whoever's it is; `None` when there is none.
@@ -52,7 +65,7 @@ impl SessionManager {
         origin: &Origin,
     ) -> Result<Option<Gone>, StoreError> {
         let slot = self.slot(id);
-        match self.store.find(Lookup::Id(slot, *id)).await? {
+        match self.state.store.find(Lookup::Id(slot, *id)).await? {
             // A record's subject never changes, so what was true of it when it was found is true when it ends.
             Some(record) if record.subject.as_ref() == Some(owner) => self.end_one(id, cause, origin).await,
             Some(_) | None => Ok(None),
@@ -95,12 +108,14 @@ impl SessionManager {
     pub async fn behind_token(&self, token: &str) -> Result<Option<Arc<Record>>, StoreError> {
         let lookup = if let Ok(refresh) = RefreshToken::parse(token) {
             Lookup::Refresh(refresh.key(&self.routing))
-        } else if let Ok(view) = self.read_token(token) {
-            view.lookup()
+        } else if let Ok(access) = SessionToken::parse(token) {
+            Lookup::Token(access.key(&self.routing))
+        } else if let Ok(id) = jwt::session_of(&self.signing_keys(), &self.audience, token, self.clock.now()) {
+            Lookup::Id(self.slot(&id), id)
         } else {
             return Ok(None);
         };
-        self.store.find(lookup).await
+        self.state.store.find(lookup).await
     }
 
     /// Ends the session that a token belongs to, and its lineage (RFC 7009). Unknown tokens end nothing.

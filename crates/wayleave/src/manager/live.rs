@@ -8,7 +8,7 @@ use wayleave_core::decide::{self, StepUp};
 use wayleave_core::id::SessionId;
 use wayleave_core::permission::Permissions;
 use wayleave_core::policy::KindName;
-use wayleave_core::record::{Activity, Record};
+use wayleave_core::record::{Activity, Fingerprint, Record};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenHash;
@@ -25,6 +25,8 @@ pub(super) struct Live {
     pub(super) record: Arc<Record>,
     pub(super) permissions: Permissions,
     pub(super) idle: Option<Duration>,
+    /// Whether the kind looks at fingerprints.
+    pub(super) watched: bool,
     pub(super) drifted: bool,
     /// The client changed, and the kind wants a fresh proof before anything sensitive then.
     pub(super) suspect: bool,
@@ -40,6 +42,7 @@ pub(super) struct Judged {
     pub(super) record: Arc<Record>,
     pub(super) permissions: Permissions,
     pub(super) idle: Option<Duration>,
+    pub(super) watched: bool,
     pub(super) drifted: bool,
     pub(super) suspect: bool,
     pub(super) epoch: u64,
@@ -47,10 +50,11 @@ pub(super) struct Judged {
 
 impl Live {
     pub(super) fn new(judged: Judged, seen_at: Timestamp) -> Self {
-        let Judged { record, permissions, idle, drifted, suspect, epoch } = judged;
+        let Judged { record, permissions, idle, watched, drifted, suspect, epoch } = judged;
         let seen = seen_at.as_millis();
         let noted_at = AtomicI64::new(record.last_seen_at.as_millis().max(seen));
-        Self { record, permissions, idle, drifted, suspect, epoch, seen_at: AtomicI64::new(seen), noted_at }
+        let seen_at = AtomicI64::new(seen);
+        Self { record, permissions, idle, watched, drifted, suspect, epoch, seen_at, noted_at }
     }
 
     /// The latest activity. Its idle end follows from the limit under which this entry was judged.
@@ -61,6 +65,15 @@ impl Live {
         } else {
             Activity { seen_at, idle_expires_at: self.idle.map(|limit| seen_at.plus(limit)) }
         }
+    }
+
+    /// Whether a request that shows `fingerprint` is judged as this was.
+    pub(super) fn judged_for(&self, fingerprint: Option<Fingerprint>) -> bool {
+        let differs = match (self.record.client.fingerprint, fingerprint) {
+            (Some(known), Some(shown)) => known != shown,
+            (None, _) | (_, None) => false,
+        };
+        !self.watched || self.drifted == differs
     }
 
     /// Moves the activity to `now`; gives it back when it is time to write it down.
@@ -122,8 +135,10 @@ impl Session {
     /// When it ends without further activity, if it has an idle limit.
     #[must_use]
     pub fn idle_expires_at(&self) -> Option<Timestamp> {
-        let Activity { seen_at, .. } = self.live.activity();
-        self.live.idle.map(|limit| seen_at.plus(limit))
+        let Activity { seen_at, idle_expires_at } = self.live.activity();
+        let by_limit = self.live.idle.map(|limit| seen_at.plus(limit));
+        // A limit that was raised since revives nothing.
+        by_limit.into_iter().chain(idle_expires_at).min()
     }
 
     /// The latest activity that this node knows of.

@@ -6,10 +6,10 @@ mod end;
 mod live;
 mod open;
 mod refresh;
+mod state;
 mod validate;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -18,10 +18,8 @@ use wayleave_core::authentication::Authority;
 use wayleave_core::decide::Standing;
 use wayleave_core::id::{SessionId, Slot};
 use wayleave_core::policy::{Kinds, Policy, SessionTimeout, TokenFormat};
-use wayleave_core::ports::{
-    Census, Clock, Entropy, EntropyFailure, Gone, Listing, Page, SessionStore, StoreError, Subjects,
-};
-use wayleave_core::record::{Fingerprint, Record};
+use wayleave_core::ports::{Census, Clock, Entropy, EntropyFailure, Listing, Page, SessionStore, StoreError, Subjects};
+use wayleave_core::record::Fingerprint;
 use wayleave_core::routing::RoutingKey;
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
@@ -29,8 +27,9 @@ use wayleave_core::token::TokenHash;
 
 use crate::activity::Pending;
 use crate::coherent::Coherent;
-use crate::events::{Event, Subscribers, Subscription, What};
-use crate::jwt::{Audience, KeySet, Verified};
+use crate::epochs::Epochs;
+use crate::events::Subscription;
+use crate::jwt::{Audience, KeySet};
 
 pub use background::{Background, Kept};
 pub use change::{ExtendError, Freshness, UpdateError};
@@ -40,7 +39,8 @@ pub use open::{AccessToken, Issued, Open, OpenError, Opened};
 pub use refresh::{RefreshError, Refreshed};
 pub use validate::{TokenView, ValidateError};
 
-use live::{Key, Live};
+use state::State;
+use validate::Checked;
 
 /// What a manager is made of.
 pub struct Parts {
@@ -83,7 +83,7 @@ impl Default for Options {
 }
 
 /// What administrators and configuration decide; may change while the manager runs.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The kinds of session.
     pub kinds: Kinds,
@@ -96,6 +96,17 @@ pub struct Rules {
 impl Rules {
     /// The default refresh window: 10 seconds.
     pub const REFRESH_WINDOW: Duration = Duration::from_secs(10);
+}
+
+impl Default for Rules {
+    /// The documented kinds, a session timeout of 30 minutes, the default refresh window.
+    fn default() -> Self {
+        Self {
+            kinds: Kinds::default(),
+            session_timeout: SessionTimeout::default(),
+            refresh_window: Self::REFRESH_WINDOW,
+        }
+    }
 }
 
 /// On which request something happened, for events and the audit log.
@@ -122,24 +133,23 @@ pub struct Shown {
 }
 
 /// Opens, validates, refreshes and ends sessions.
+///
+/// Inside a Tokio runtime, changes are carried to their end even when the future that asked for them is dropped.
 pub struct SessionManager {
-    store: Arc<dyn SessionStore>,
+    state: Arc<State>,
     subjects: Arc<dyn Subjects>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     authority: Authority,
     routing: RoutingKey,
     rules: RwLock<Arc<Rules>>,
-    /// Grows with every change of rules or of any subject's standing; warm sessions of an older epoch are judged anew.
-    epoch: AtomicU64,
+    /// Move with every change of rules or of a subject's standing; warm sessions of an older epoch are judged anew.
+    epochs: Epochs,
     audience: Audience,
     signing_keys: RwLock<Arc<KeySet>>,
-    warm: Coherent<Key, Arc<Live>>,
     standings: Coherent<Subject, Standing>,
-    verified: Cache<TokenHash, Verified>,
+    verified: Cache<TokenHash, Checked>,
     unknown: Cache<TokenHash, ()>,
-    pending: Pending,
-    subscribers: Subscribers,
 }
 
 impl SessionManager {
@@ -147,23 +157,22 @@ impl SessionManager {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { store, subjects, clock, entropy, authority, routing, rules, audience, options } = parts;
+        let Options { warm_sessions, unknown_tokens, pending_touches } = options;
+        let (warm, pending) = (Coherent::new(warm_sessions), Pending::new(pending_touches));
         Self {
-            store,
+            state: Arc::new(State::new(store, Arc::clone(&clock), warm, pending)),
             subjects,
             clock,
             entropy,
             authority,
             routing,
             rules: RwLock::new(Arc::new(rules)),
-            epoch: AtomicU64::new(0),
+            epochs: Epochs::default(),
             audience,
             signing_keys: RwLock::default(),
-            warm: Coherent::new(options.warm_sessions),
-            standings: Coherent::new(options.warm_sessions),
-            verified: Cache::new(options.warm_sessions),
-            unknown: Cache::new(options.unknown_tokens),
-            pending: Pending::new(options.pending_touches),
-            subscribers: Subscribers::default(),
+            standings: Coherent::new(warm_sessions),
+            verified: Cache::new(warm_sessions),
+            unknown: Cache::new(unknown_tokens),
         }
     }
 
@@ -176,7 +185,7 @@ impl SessionManager {
     /// Puts new rules in force. Live sessions are judged by them at their next request.
     pub fn set_rules(&self, rules: Rules) {
         *self.rules.write() = Arc::new(rules);
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.epochs.advance_all();
     }
 
     /// Takes signing keys into use, newest first. Sessions live on; tokens of keys that are gone do not.
@@ -200,23 +209,25 @@ impl SessionManager {
     /// To be called when a subject's standing changed: permissions, epoch, disabled. Its sessions are judged anew at
     /// their next request.
     pub fn subject_changed(&self, subject: &Subject) {
-        self.standings.forget(self.routing.slot_of(subject), [subject.clone()]);
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        let slot = self.routing.slot_of(subject);
+        self.standings.forget(slot, [subject.clone()]);
+        self.epochs.advance(slot);
     }
 
     /// Drops everything that memory holds, so that the next request of every session asks the store: for when
     /// something else wrote to it.
     pub fn forget_everything(&self) {
-        self.warm.forget_all();
+        self.state.warm.forget_all();
         self.standings.forget_all();
         self.unknown.clear();
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.verified.clear();
+        self.epochs.advance_all();
     }
 
     /// Adds a subscriber whose queue holds at most `most` events.
     #[must_use]
     pub fn subscribe(&self, most: usize) -> Subscription {
-        self.subscribers.subscribe(most)
+        self.state.subscribers.subscribe(most)
     }
 
     /// Lists sessions. `subject: None` lists everybody's.
@@ -225,7 +236,7 @@ impl SessionManager {
     /// [`StoreError`] when the store cannot answer.
     pub async fn list(&self, subject: Option<&Subject>, after: Option<&str>, most: u32) -> Result<Page, StoreError> {
         let subject = subject.map(|subject| (self.routing.slot_of(subject), subject.clone()));
-        self.store.list(&Listing { subject, after: after.map(Into::into), most }).await
+        self.state.store.list(&Listing { subject, after: after.map(Into::into), most }).await
     }
 
     /// Counts sessions.
@@ -233,7 +244,7 @@ impl SessionManager {
     /// # Errors
     /// [`StoreError`] when the store cannot answer.
     pub async fn census(&self) -> Result<Census, StoreError> {
-        self.store.census(self.clock.now()).await
+        self.state.store.census(self.clock.now()).await
     }
 
     /// Whether the store can serve.
@@ -241,13 +252,13 @@ impl SessionManager {
     /// # Errors
     /// [`StoreError`] when it cannot.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.store.ping().await
+        self.state.store.ping().await
     }
 
     /// How many sessions are warm in memory, and how much activity waits to be written down.
     #[must_use]
     pub fn warm(&self) -> (usize, usize) {
-        (self.warm.len(), self.pending.len())
+        (self.state.warm.len(), self.state.pending.len())
     }
 
     /// Now, by the manager's clock.
@@ -278,36 +289,6 @@ impl SessionManager {
         self.standings.fill(before, subject.clone(), standing.clone());
         Ok(standing)
     }
-
-    /// Drops what memory holds of sessions that are gone.
-    fn forget(&self, gone: &Gone) {
-        self.warm.forget(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
-        self.pending.forget(&gone.id);
-    }
-
-    fn publish(&self, what: What, record: Option<&Record>, origin: &Origin) {
-        self.subscribers.publish(Event {
-            what,
-            at: self.clock.now(),
-            session: record.map(|record| record.id),
-            family: record.map(|record| record.family),
-            kind: record.map(|record| record.kind.clone()),
-            subject: record.and_then(|record| record.subject.clone()),
-            origin: origin.clone(),
-        });
-    }
-
-    fn publish_gone(&self, what: What, gone: &Gone, origin: &Origin) {
-        self.subscribers.publish(Event {
-            what,
-            at: self.clock.now(),
-            session: Some(gone.id),
-            family: Some(gone.family),
-            kind: Some(gone.kind.clone()),
-            subject: gone.subject.clone(),
-            origin: origin.clone(),
-        });
-    }
 }
 
 /// How long a pair lives: a JWT as its format says, anything else as its policy says.
@@ -317,6 +298,3 @@ fn token_lifetime(policy: &Policy, format: TokenFormat, remembered: bool) -> Dur
         TokenFormat::Opaque => policy.token(remembered),
     }
 }
-
-#[cfg(test)]
-mod tests;

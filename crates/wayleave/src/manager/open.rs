@@ -10,14 +10,15 @@ use wayleave_core::decide::Standing;
 use wayleave_core::entries::Entries;
 use wayleave_core::id::{FamilyId, SessionId, Slot};
 use wayleave_core::permission::Permissions;
-use wayleave_core::policy::{KindName, Policy, TokenFormat};
-use wayleave_core::ports::{EntropyFailure, Gone, Insert, InsertLimit, StoreError};
+use wayleave_core::policy::{AtLimit, KindName, Policy, TokenFormat};
+use wayleave_core::ports::{EntropyFailure, Gone, Insert, InsertLimit, Lookup, Scope, StoreError};
 use wayleave_core::record::{Client, Record, Refresh, Revision};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::{RefreshToken, SessionToken};
 use zeroize::Zeroizing;
 
+use super::state::State;
 use super::{Origin, SessionManager, token_lifetime};
 use crate::events::{Cause, What};
 use crate::jwt::{self, Claims};
@@ -131,42 +132,25 @@ impl SessionManager {
             lineage: None,
             open: &open,
         };
-        let limit = Some(InsertLimit { most: policy.concurrency.most, at_limit: policy.concurrency.at_limit });
-        self.insert(&draft, limit, open.replaces, origin).await
+        let limit = InsertLimit { most: policy.concurrency.most, at_limit: policy.concurrency.at_limit };
+        self.insert(&draft, Place::New { limit, replaces: open.replaces }, origin).await
     }
 
     /// Inserts a record made from `draft`, and tells what happened.
-    pub(super) async fn insert(
-        &self,
-        draft: &Draft<'_>,
-        limit: Option<InsertLimit>,
-        replaces: Option<SessionId>,
-        origin: &Origin,
-    ) -> Result<Opened, OpenError> {
+    pub(super) async fn insert(&self, draft: &Draft<'_>, place: Place, origin: &Origin) -> Result<Opened, OpenError> {
         for _ in 0..ATTEMPTS {
             let (record, issued) = self.mint(draft)?;
-            match self.store.insert(&record, limit, replaces.as_ref(), draft.now).await? {
-                Insert::Done { replaced, evicted } => {
-                    for (gone, cause) in replaced
-                        .iter()
-                        .map(|gone| (gone, Cause::Replaced))
-                        .chain(evicted.iter().map(|gone| (gone, Cause::Evicted)))
-                    {
-                        self.forget(gone);
-                        self.publish_gone(What::Revoked(cause), gone, origin);
-                    }
-                    self.publish(What::Created, Some(&record), origin);
-                    return Ok(Opened { record: Arc::new(record), issued, evicted });
-                }
-                Insert::Refused => {
-                    // The replaced session ended all the same, and its token is not at hand here.
-                    if replaces.is_some() {
-                        self.warm.forget_all();
-                    }
-                    self.publish(What::LimitRefused, Some(&record), origin);
-                    return Err(OpenError::LimitReached);
-                }
-                Insert::Exists => {}
+            let record = Arc::new(record);
+            let replaced_slot = place.replaces().map_or(record.slot, |id| self.slot(&id));
+            let (slots, now) = ([record.slot, replaced_slot], draft.now);
+            let (inserted, origin) = (Arc::clone(&record), origin.clone());
+            let change =
+                |state: Arc<State>| async move { put(&state, &inserted, place, &origin, now, replaced_slot).await };
+            match self.state.settle(slots, change).await? {
+                Put::In { evicted } => return Ok(Opened { record, issued, evicted }),
+                Put::OverLimit => return Err(OpenError::LimitReached),
+                Put::Nowhere => return Err(OpenError::Refused),
+                Put::Exists => {}
             }
         }
         Err(OpenError::Entropy(EntropyFailure))
@@ -192,12 +176,12 @@ impl SessionManager {
             token: token.hash(),
             kind: open.kind.clone(),
             subject: Some(subject.clone()),
-            actor: None,
+            actor: lineage.and_then(|lineage| lineage.actor.clone()),
             permissions: permissions.clone(),
             authentication: Some(*authentication),
             epoch: *epoch,
             remembered: open.remember,
-            licence: None,
+            licence: lineage.and_then(|lineage| lineage.licence.clone()),
             created_at,
             last_seen_at: *now,
             idle_expires_at: idle.map(|limit| now.plus(limit)),
@@ -208,7 +192,7 @@ impl SessionManager {
             context: open.context.clone(),
             data: open.data.clone(),
             refresh: refresh.as_ref().map(|refresh| Refresh { current: refresh.hash(), generation: 0, last: None }),
-            confirmation: None,
+            confirmation: lineage.and_then(|lineage| lineage.confirmation),
             revision: Revision::default(),
         };
         let access = self.access(&record, format, &token, &record.permissions, *now)?;
@@ -282,6 +266,87 @@ pub(super) struct Draft<'a> {
     /// The record whose lineage and absolute limit it keeps.
     pub(super) lineage: Option<&'a Record>,
     pub(super) open: &'a Open,
+}
+
+/// Where a new record goes.
+#[derive(Copy, Clone)]
+pub(super) enum Place {
+    /// Beside the others of its subject, and instead of the session that the same browser had.
+    New { limit: InsertLimit, replaces: Option<SessionId> },
+    /// Where this one is. Nowhere, when that one is gone: a session that was ended does not go on.
+    Of(SessionId),
+}
+
+impl Place {
+    const fn replaces(self) -> Option<SessionId> {
+        match self {
+            Self::New { replaces, .. } => replaces,
+            Self::Of(id) => Some(id),
+        }
+    }
+}
+
+/// What became of a new record.
+enum Put {
+    In { evicted: Vec<Gone> },
+    OverLimit,
+    Nowhere,
+    Exists,
+}
+
+async fn put(
+    state: &State,
+    record: &Record,
+    place: Place,
+    origin: &Origin,
+    now: Timestamp,
+    replaced_slot: Slot,
+) -> Result<Put, StoreError> {
+    let replaces = place.replaces();
+    let (limit, refuses) = match place {
+        Place::New { limit, .. } => (Some(limit), limit.at_limit == AtLimit::Refuse),
+        Place::Of(_) => (None, false),
+    };
+    // A refusal ends the replaced session all the same and does not say what it was.
+    let ending = match replaces.filter(|_| refuses) {
+        Some(id) => state.store.find(Lookup::Id(replaced_slot, id)).await?,
+        None => None,
+    };
+    match state.store.insert(record, limit, replaces.as_ref(), now).await? {
+        Insert::Done { replaced, evicted } => {
+            let goes_on = match place {
+                Place::New { .. } => true,
+                Place::Of(_) => replaced.is_some(),
+            };
+            if !goes_on {
+                // Nobody has its token yet, and nobody gets it.
+                state.store.revoke(&Scope::One(record.slot, record.id)).await?;
+                return Ok(Put::Nowhere);
+            }
+            for (gone, cause) in replaced
+                .iter()
+                .map(|gone| (gone, Cause::Replaced))
+                .chain(evicted.iter().map(|gone| (gone, Cause::Evicted)))
+            {
+                state.forget(gone);
+                state.publish_gone(What::Revoked(cause), gone, origin);
+            }
+            state.publish(What::Created, Some(record), origin);
+            Ok(Put::In { evicted })
+        }
+        Insert::Refused => {
+            if let Some(ended) = ending {
+                let gone = Gone::from_record(&ended);
+                state.forget(&gone);
+                // It may have been refreshed since it was looked up.
+                state.doubt([gone.slot; 2]);
+                state.publish_gone(What::Revoked(Cause::Replaced), &gone, origin);
+            }
+            state.publish_refused(record, origin);
+            Ok(Put::OverLimit)
+        }
+        Insert::Exists => Ok(Put::Exists),
+    }
 }
 
 /// Whether a subject that stands so may have a session of this kind from this evidence.

@@ -3,15 +3,19 @@
 
 use std::sync::Arc;
 
-use wayleave_core::decide::Standing;
-use wayleave_core::policy::FingerprintMode;
-use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, Scope, StoreError, Touch};
-use wayleave_core::record::{Activity, Limit, Record};
+use wayleave_core::decide::{self, Decision, Presented, Refusal, Standing};
+use wayleave_core::permission::Permissions;
+use wayleave_core::policy::{FingerprintMode, Policy};
+use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, StoreError, Touch};
+use wayleave_core::record::{Activity, Fingerprint, Limit, Record};
 use wayleave_core::refresh::{self, Pair};
 use wayleave_core::token::{RefreshToken, SessionToken};
 
+use super::live::Key;
 use super::open::Issued;
-use super::{OpenError, SessionManager, Shown, token_lifetime};
+use super::state::State;
+use super::validate::Passed;
+use super::{OpenError, Origin, SessionManager, Shown, token_lifetime};
 use crate::events::{Cause, What};
 
 /// A session with a new pair.
@@ -52,8 +56,8 @@ impl SessionManager {
     pub async fn refresh(&self, token: &str, shown: &Shown) -> Result<Refreshed, RefreshError> {
         let presented = RefreshToken::parse(token).map_err(|_| RefreshError::Invalid)?;
         let key = presented.key(&self.routing);
-        let Some(record) = self.store.find(Lookup::Refresh(key)).await? else {
-            self.publish(What::UnknownToken, None, &shown.origin);
+        let Some(record) = self.state.store.find(Lookup::Refresh(key)).await? else {
+            self.state.publish(What::UnknownToken, None, &shown.origin);
             return Err(RefreshError::Invalid);
         };
         // The account is asked again at every refresh, from the directory itself (R070).
@@ -63,40 +67,46 @@ impl SessionManager {
         };
         let rules = self.rules();
         let policy = rules.kinds.policy(&record.kind).ok_or(RefreshError::Invalid)?;
-        let level = record.authentication.map(|authentication| authentication.level);
-        if !standing.active
-            || record.epoch < standing.epoch
-            || (policy.requires_licence && !standing.licensed)
-            || (record.subject.is_some() && level.is_none_or(|level| level < policy.level))
-        {
-            return Err(RefreshError::Invalid);
-        }
-        if policy.fingerprint == FingerprintMode::Revoke
-            && record.client.fingerprint.is_some()
-            && record.client.fingerprint != shown.fingerprint
-        {
-            self.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
-            let family = Scope::Family(record.slot, record.family);
-            self.end(&family, Cause::Fingerprint, &shown.origin).await?;
-            return Err(RefreshError::Invalid);
-        }
         let now = self.clock.now();
         let idle = policy.idle(record.remembered, rules.session_timeout);
-        let activity = self.pending.latest(&record.id, record.activity());
+        let activity = self.state.pending.latest(&record.id, record.activity());
+        // That the access token ended is what a refresh is for.
+        let renewable = Record { token_expires_at: record.absolute_expires_at, ..(*record).clone() };
+        let presented_by = Presented { fingerprint: shown.fingerprint, activity };
+        let (permissions, over) =
+            match decide::decide(policy, rules.session_timeout, &renewable, &standing, presented_by, now) {
+                // Who renews a session that is bound to its client must show that client (R070).
+                Decision::Valid { .. } if unbound(policy, &record, shown.fingerprint) => {
+                    self.refuse(&record, Refusal::Fingerprint, shown).await?;
+                    return Err(RefreshError::Invalid);
+                }
+                Decision::Valid { permissions, drifted } => {
+                    if drifted {
+                        self.state.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
+                    }
+                    (permissions, None)
+                }
+                Decision::Expired(limit) => (Permissions::none(), Some(limit)),
+                Decision::Refused(refusal) => {
+                    self.refuse(&record, refusal, shown).await?;
+                    return Err(RefreshError::Invalid);
+                }
+            };
+        let current = record.refresh.as_ref().is_some_and(|side| side.current == key.hash);
+        if let Some(limit) = over
+            && current
+        {
+            self.mark_expired(&record, Passed { limit, idle, activity, now }, shown).await?;
+            return Err(RefreshError::Expired(limit));
+        }
         if activity != record.activity() {
             // The store judges by what is written down.
-            self.store.touch(&[Touch { id: record.id, slot: record.slot, activity }]).await?;
-        }
-        if let Some(limit @ (Limit::Idle | Limit::Absolute)) = record.passed(now, idle, activity)
-            && record.refresh.as_ref().is_some_and(|side| side.current == key.hash)
-        {
-            return Err(RefreshError::Expired(limit));
+            self.state.store.touch(&[Touch { id: record.id, slot: record.slot, activity }]).await?;
         }
         let lifetime = token_lifetime(policy, policy.token_format, record.remembered);
         let token_expires_at = now.plus(lifetime).min(record.absolute_expires_at);
         let next_token = SessionToken::new(self.random().map_err(entropy)?, record.slot, &self.routing);
         let next_refresh = RefreshToken::new(self.random().map_err(entropy)?, record.slot, &self.routing);
-        let permissions = record.permissions.under(&policy.ceiling).under(&standing.ceiling);
         let renewed = Record { token_expires_at, ..(*record).clone() };
         let access =
             self.access(&renewed, policy.token_format, &next_token, &permissions, now).map_err(RefreshError::Issue)?;
@@ -106,36 +116,63 @@ impl SessionManager {
             presented: key,
             next: NextPair { token: next_token.hash(), refresh: next_refresh.hash(), sealed },
             token_expires_at,
-            activity: Activity { seen_at: now, idle_expires_at: idle.map(|limit| now.plus(limit)) },
+            activity: if shown.active {
+                Activity { seen_at: now, idle_expires_at: idle.map(|limit| now.plus(limit)) }
+            } else {
+                activity
+            },
             client: shown.fingerprint,
             window: rules.refresh_window,
             now,
         };
-        match self.store.rotate(&rotation).await? {
-            Rotate::Done { record, previous } => {
-                use super::live::Key;
-                self.warm.forget(record.slot, [Key::Token(previous), Key::Id(record.id)]);
-                self.pending.forget(&record.id);
-                self.publish(What::Refreshed, Some(&record), &shown.origin);
-                Ok(refreshed(record, pair, false))
-            }
-            Rotate::Repeat { record, sealed_pair } => {
-                let pair = refresh::open_pair(&presented, &sealed_pair).map_err(|_| RefreshError::Invalid)?;
-                self.publish(What::RefreshRepeated, Some(&record), &shown.origin);
-                Ok(refreshed(record, pair, true))
-            }
-            Rotate::Reuse(gone) => {
-                self.publish(What::ReuseDetected, Some(&record), &shown.origin);
-                for gone in &gone {
-                    self.forget(gone);
-                    self.publish_gone(What::Revoked(Cause::Reuse), gone, &shown.origin);
+        let (before, origin) = (Arc::clone(&record), shown.origin.clone());
+        let change = |state: Arc<State>| async move { rotate(&state, &rotation, &before, &origin).await };
+        match self.state.settle([record.slot; 2], change).await? {
+            Rotate::Done { record, .. } => Ok(refreshed(record, pair, false)),
+            Rotate::Repeat { record, sealed_pair } => match over {
+                Some(limit) => Err(RefreshError::Expired(limit)),
+                None => {
+                    let pair = refresh::open_pair(&presented, &sealed_pair).map_err(|_| RefreshError::Invalid)?;
+                    self.state.publish(What::RefreshRepeated, Some(&record), &shown.origin);
+                    Ok(refreshed(record, pair, true))
                 }
-                Err(RefreshError::Reused)
+            },
+            Rotate::Reuse(_) => Err(RefreshError::Reused),
+            Rotate::Expired(record, limit) => {
+                let activity = record.activity();
+                self.mark_expired(&record, Passed { limit, idle, activity, now }, shown).await?;
+                Err(RefreshError::Expired(limit))
             }
-            Rotate::Expired(_, limit) => Err(RefreshError::Expired(limit)),
             Rotate::Unknown => Err(RefreshError::Invalid),
         }
     }
+}
+
+/// Exchanges the pair, and drops from memory what that ended.
+async fn rotate(state: &State, rotation: &Rotation, before: &Record, origin: &Origin) -> Result<Rotate, StoreError> {
+    let outcome = state.store.rotate(rotation).await?;
+    match &outcome {
+        Rotate::Done { record, previous } => {
+            state.warm.forget(record.slot, [Key::Token(*previous), Key::Id(record.id)]);
+            state.pending.forget(&record.id);
+            state.publish(What::Refreshed, Some(record), origin);
+        }
+        Rotate::Reuse(gone) => {
+            state.publish(What::ReuseDetected, Some(before), origin);
+            for gone in gone {
+                state.forget(gone);
+                state.publish_gone(What::Revoked(Cause::Reuse), gone, origin);
+            }
+        }
+        Rotate::Repeat { .. } | Rotate::Expired(..) | Rotate::Unknown => {}
+    }
+    Ok(outcome)
+}
+
+/// Whether a kind ends sessions whose client changed, and the one that asks does not look like the known one.
+fn unbound(policy: &Policy, record: &Record, shown: Option<Fingerprint>) -> bool {
+    let known = record.client.fingerprint;
+    policy.fingerprint == FingerprintMode::Revoke && known.is_some() && known != shown
 }
 
 fn refreshed(record: Arc<Record>, pair: Pair, repeated: bool) -> Refreshed {

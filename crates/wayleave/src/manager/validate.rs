@@ -1,19 +1,20 @@
 //! Validation: a hash, a lookup in memory and a few comparisons when warm; one question to the store when not.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wayleave_core::decide::{self, Decision, Presented, Refusal, Standing};
 use wayleave_core::id::Slot;
 use wayleave_core::policy::FingerprintMode;
-use wayleave_core::ports::{Lookup, Scope, StoreError, Update};
-use wayleave_core::record::{Limit, Record};
+use wayleave_core::ports::{Lookup, Scope, StoreError};
+use wayleave_core::record::{Activity, Limit, Record};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::{SessionToken, TOKEN_LENGTH, TokenHash};
 
+use super::change::Telling;
 use super::live::{Judged, Key, Live, Session};
-use super::{SessionManager, Shown};
+use super::{SessionManager, Shown, UpdateError};
 use crate::activity;
 use crate::events::{Cause, What};
 use crate::jwt::{self, Verified};
@@ -26,11 +27,12 @@ pub struct TokenView {
     jwt_expires_at: Option<Timestamp>,
 }
 
-impl TokenView {
-    /// How to find the record that it is about.
-    pub(super) const fn lookup(&self) -> Lookup {
-        self.lookup
-    }
+/// What is remembered of a JWT whose signature was checked.
+#[derive(Clone)]
+pub(super) struct Checked {
+    verified: Verified,
+    /// Until its own end, or until that of the key that signed it.
+    good_until: Timestamp,
 }
 
 /// Why a token does not prove a session.
@@ -61,11 +63,10 @@ impl SessionManager {
         }
     }
 
-    /// Reads a presented token: its form, and for JWTs the signature.
+    /// Reads a presented token: its form, and for JWTs signature and times.
     ///
     /// # Errors
-    /// [`ValidateError::Invalid`] for anything that is not one of ours, [`ValidateError::Expired`] for a JWT past its
-    /// end is not told apart from it.
+    /// [`ValidateError::Invalid`] for anything that is not one of ours. A JWT past its end is not told apart from it.
     pub fn read_token(&self, token: &str) -> Result<TokenView, ValidateError> {
         if token.len() == TOKEN_LENGTH && token.starts_with(SessionToken::PREFIX) {
             let token = SessionToken::parse(token).map_err(|_| ValidateError::Invalid)?;
@@ -94,27 +95,32 @@ impl SessionManager {
         }
         let hash = TokenHash(Sha256::digest(token.as_bytes()).into());
         let now = self.clock.now();
-        if let Some(verified) = self.verified.get(&hash) {
-            return if now < verified.expires_at { Ok(verified) } else { Err(ValidateError::Invalid) };
+        if let Some(checked) = self.verified.get(&hash) {
+            if now < checked.good_until {
+                return Ok(checked.verified);
+            }
+            // For good: a clock that is set back revives nothing that was seen to have ended (R017).
+            self.verified.insert(hash, Checked { good_until: Timestamp::MIN, ..checked });
+            return Err(ValidateError::Invalid);
         }
         let keys = self.signing_keys();
-        let verified = jwt::verify(&keys, &self.audience, token, now).map_err(|_| ValidateError::Invalid)?;
-        // Keys may have changed since; only what the current set verified is kept.
-        if Arc::ptr_eq(&keys, &self.signing_keys.read()) {
-            self.verified.insert(hash, verified.clone());
+        let (verified, retired_at) =
+            jwt::verify_under(&keys, &self.audience, token, now).map_err(|_| ValidateError::Invalid)?;
+        let good_until = retired_at.map_or(verified.expires_at, |end| end.min(verified.expires_at));
+        // Only what the current set verified is kept, and no other set comes in before it is.
+        let current = self.signing_keys.read();
+        if Arc::ptr_eq(&keys, &current) {
+            self.verified.insert(hash, Checked { verified: verified.clone(), good_until });
         }
+        drop(current);
         Ok(verified)
     }
 
     /// The answer from memory, if it can be given there. Everything but "valid" is left to the store.
     fn warm_session(&self, view: &TokenView, shown: &Shown, now: Timestamp) -> Option<Session> {
-        let live = self.warm.find(&view.key)?;
-        let same_client = match (live.record.client.fingerprint, shown.fingerprint) {
-            (Some(known), Some(now_shown)) => live.drifted == (known != now_shown),
-            (None, _) | (_, None) => !live.drifted,
-        };
-        if live.epoch != self.epoch.load(Ordering::Acquire)
-            || !same_client
+        let live = self.state.warm.find(&view.key)?;
+        if live.epoch != self.epochs.of(view.slot)
+            || !live.judged_for(shown.fingerprint)
             || live.record.passed(now, live.idle, live.activity()).is_some()
         {
             return None;
@@ -129,14 +135,14 @@ impl SessionManager {
         {
             return Err(ValidateError::Invalid);
         }
-        let epoch = self.epoch.load(Ordering::Acquire);
+        let epoch = self.epochs.of(view.slot);
         let rules = self.rules();
-        let before = self.warm.before(view.slot);
-        let Some(record) = self.store.find(view.lookup).await? else {
+        let before = self.state.warm.before(view.slot);
+        let Some(record) = self.state.store.find(view.lookup).await? else {
             if let Key::Token(hash) = view.key {
                 self.unknown.insert(hash, ());
             }
-            self.publish(What::UnknownToken, None, &shown.origin);
+            self.state.publish(What::UnknownToken, None, &shown.origin);
             return Err(ValidateError::Invalid);
         };
         let standing = match &record.subject {
@@ -146,23 +152,25 @@ impl SessionManager {
         let Some(policy) = rules.kinds.policy(&record.kind) else {
             return Err(ValidateError::Invalid);
         };
-        let activity = self.pending.latest(&record.id, record.activity());
+        let activity = self.state.pending.latest(&record.id, record.activity());
         let presented = Presented { fingerprint: shown.fingerprint, activity };
         match decide::decide(policy, rules.session_timeout, &record, &standing, presented, now) {
             Decision::Valid { permissions, drifted } => {
                 if drifted {
-                    self.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
+                    self.state.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
                 }
                 let idle = policy.idle(record.remembered, rules.session_timeout);
+                let watched = policy.fingerprint != FingerprintMode::Off;
                 let suspect = drifted && policy.fingerprint == FingerprintMode::StepUp;
-                let judged = Judged { record, permissions, idle, drifted, suspect, epoch };
+                let judged = Judged { record, permissions, idle, watched, drifted, suspect, epoch };
                 let live = Arc::new(Live::new(judged, activity.seen_at));
-                self.warm.fill(before, view.key, Arc::clone(&live));
+                self.state.warm.fill(before, view.key, Arc::clone(&live));
                 self.note(&live, shown, now);
                 Ok(session(live, view))
             }
             Decision::Expired(limit) => {
-                self.mark_expired(&record, limit, shown, now).await?;
+                let idle = policy.idle(record.remembered, rules.session_timeout);
+                self.mark_expired(&record, Passed { limit, idle, activity, now }, shown).await?;
                 Err(ValidateError::Expired(limit))
             }
             Decision::Refused(refusal) => {
@@ -174,35 +182,41 @@ impl SessionManager {
 
     /// Writes down that a record was found expired, so that no clock and no setting ever revives it (R017). Where only
     /// the token ended and can still be renewed, the token alone is ended for good.
-    async fn mark_expired(
-        &self,
-        record: &Record,
-        limit: Limit,
-        shown: &Shown,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut ended = record.clone();
-        match limit {
-            Limit::Token if record.refresh.is_some() => ended.token_expires_at = Timestamp::MIN,
-            Limit::Token | Limit::Idle | Limit::Absolute => ended.expired_at = Some(now),
-        }
-        if ended == *record || record.expired_at.is_some() {
+    pub(super) async fn mark_expired(&self, record: &Record, passed: Passed, shown: &Shown) -> Result<(), StoreError> {
+        let Passed { limit, idle, activity, now } = passed;
+        self.state.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
+        let known = record.expired_at.is_some() || (limit == Limit::Token && record.token_expires_at == Timestamp::MIN);
+        if known {
             return Ok(());
         }
-        match self.store.update(&ended, record.revision).await? {
-            Update::Done(_) => self.publish(What::Expired(limit), Some(record), &shown.origin),
-            // Somebody else was first, with this or with something stronger.
-            Update::Conflict | Update::Missing => {}
+        let telling = Telling { what: What::Expired(limit), origin: &shown.origin };
+        let marked = self.change_and_tell(record, Some(telling), |held| {
+            // Somebody else may have been first, with this, with a refresh or with an extension.
+            let activity = later(activity, held.activity());
+            if held.expired_at.is_some() || held.passed(now, idle, activity) != Some(limit) {
+                return Err(Moved);
+            }
+            match limit {
+                Limit::Token if held.refresh.is_some() => held.token_expires_at = Timestamp::MIN,
+                Limit::Token | Limit::Idle | Limit::Absolute => held.expired_at = Some(now),
+            }
+            Ok(())
+        });
+        match marked.await {
+            Err(UpdateError::Store(error)) => Err(error),
+            Ok(_) | Err(UpdateError::Gone | UpdateError::Contended | UpdateError::Refused(Moved)) => {
+                self.state.pending.forget(&record.id);
+                Ok(())
+            }
         }
-        self.pending.forget(&record.id);
-        Ok(())
     }
 
-    async fn refuse(&self, record: &Record, refusal: Refusal, shown: &Shown) -> Result<(), StoreError> {
-        self.publish(What::Refused(refusal), Some(record), &shown.origin);
+    pub(super) async fn refuse(&self, record: &Record, refusal: Refusal, shown: &Shown) -> Result<(), StoreError> {
+        self.state.publish(What::Refused(refusal), Some(record), &shown.origin);
         match refusal {
             Refusal::Fingerprint => {
-                self.end(&Scope::One(record.slot, record.id), Cause::Fingerprint, &shown.origin).await.map(drop)
+                let family = Scope::Family(record.slot, record.family);
+                self.end(&family, Cause::Fingerprint, &shown.origin).await.map(drop)
             }
             Refusal::Disabled | Refusal::Superseded | Refusal::Unlicensed | Refusal::Level => Ok(()),
         }
@@ -212,9 +226,26 @@ impl SessionManager {
         if shown.active
             && let Some(activity) = live.seen(now, activity::throttle(live.idle))
         {
-            self.pending.note(live.record.id, live.record.slot, activity);
+            self.state.pending.note(live.record.id, live.record.slot, activity);
         }
     }
+}
+
+/// Which limit a record was found past, and by what.
+#[derive(Copy, Clone)]
+pub(super) struct Passed {
+    pub(super) limit: Limit,
+    pub(super) idle: Option<Duration>,
+    pub(super) activity: Activity,
+    pub(super) now: Timestamp,
+}
+
+/// The record is no longer as it was found.
+struct Moved;
+
+/// The later of two activities.
+pub(super) fn later(one: Activity, other: Activity) -> Activity {
+    if other.seen_at > one.seen_at { other } else { one }
 }
 
 fn session(live: Arc<Live>, view: &TokenView) -> Session {

@@ -1,0 +1,142 @@
+//! The store and what memory holds of it, changed together: one change of a slot at a time, each carried to its end.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, MutexGuard};
+use tracing::Instrument as _;
+use wayleave_core::id::Slot;
+use wayleave_core::ports::{Clock, Gone, SessionStore, StoreError};
+use wayleave_core::record::Record;
+
+use super::Origin;
+use super::live::{Key, Live};
+use crate::activity::Pending;
+use crate::coherent::Coherent;
+use crate::events::{Event, Subscribers, What};
+
+/// How many changes can go on at once, at most.
+const TURNS: usize = 256;
+
+pub(super) struct State {
+    pub(super) store: Arc<dyn SessionStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) warm: Coherent<Key, Arc<Live>>,
+    pub(super) pending: Pending,
+    pub(super) subscribers: Subscribers,
+    turns: [Mutex<()>; TURNS],
+}
+
+impl State {
+    pub(super) fn new(
+        store: Arc<dyn SessionStore>,
+        clock: Arc<dyn Clock>,
+        warm: Coherent<Key, Arc<Live>>,
+        pending: Pending,
+    ) -> Self {
+        let turns = std::array::from_fn(|_| Mutex::new(()));
+        Self { store, clock, warm, pending, subscribers: Subscribers::default(), turns }
+    }
+
+    /// Carries out `change`, which calls the store and then drops from memory what that made stale.
+    ///
+    /// It runs to its end although the caller be dropped on the way: a client that hangs up during its sign-out must
+    /// not leave a session in memory that the store has ended. It waits for other changes of its slots: whoever ends a
+    /// session must find memory as the changes before it left it. And when it fails, nothing of its slots stays in
+    /// memory, because what was not answered may have happened all the same.
+    pub(super) async fn settle<T, F>(
+        self: &Arc<Self>,
+        slots: [Slot; 2],
+        change: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let state = Arc::clone(self);
+        let change = change(Arc::clone(self));
+        let whole = async move {
+            let _turn = state.turn(slots).await;
+            let result = change.await;
+            if result.is_err() {
+                state.doubt(slots);
+            }
+            result
+        };
+        match Handle::try_current() {
+            Ok(runtime) => match runtime.spawn(whole.in_current_span()).await {
+                Ok(result) => result,
+                Err(lost) => {
+                    self.doubt(slots);
+                    Err(StoreError::unavailable(lost))
+                }
+            },
+            Err(_) => whole.await,
+        }
+    }
+
+    async fn turn(&self, [one, other]: [Slot; 2]) -> [Option<MutexGuard<'_, ()>>; 2] {
+        let place = |slot: Slot| usize::from(slot.0) % TURNS;
+        // The lower one first, always, so that no two changes wait for each other.
+        let (low, high) = (place(one).min(place(other)), place(one).max(place(other)));
+        let low_turn = match self.turns.get(low) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        let high_turn = match self.turns.get(high) {
+            Some(turn) if high != low => Some(turn.lock().await),
+            Some(_) | None => None,
+        };
+        [low_turn, high_turn]
+    }
+
+    /// Drops every session of the slots from memory.
+    pub(super) fn doubt(&self, slots: [Slot; 2]) {
+        for slot in slots {
+            self.warm.forget_where(slot, |live| live.record.slot == slot);
+        }
+    }
+
+    /// Drops what memory holds of a session that is gone.
+    pub(super) fn forget(&self, gone: &Gone) {
+        self.warm.forget(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
+        self.pending.forget(&gone.id);
+    }
+
+    pub(super) fn publish(&self, what: What, record: Option<&Record>, origin: &Origin) {
+        self.subscribers.publish(Event {
+            what,
+            at: self.clock.now(),
+            session: record.map(|record| record.id),
+            family: record.map(|record| record.family),
+            kind: record.map(|record| record.kind.clone()),
+            subject: record.and_then(|record| record.subject.clone()),
+            origin: origin.clone(),
+        });
+    }
+
+    /// Tells that `record` did not come to be.
+    pub(super) fn publish_refused(&self, record: &Record, origin: &Origin) {
+        self.subscribers.publish(Event {
+            what: What::LimitRefused,
+            at: self.clock.now(),
+            session: None,
+            family: None,
+            kind: Some(record.kind.clone()),
+            subject: record.subject.clone(),
+            origin: origin.clone(),
+        });
+    }
+
+    pub(super) fn publish_gone(&self, what: What, gone: &Gone, origin: &Origin) {
+        self.subscribers.publish(Event {
+            what,
+            at: self.clock.now(),
+            session: Some(gone.id),
+            family: Some(gone.family),
+            kind: Some(gone.kind.clone()),
+            subject: gone.subject.clone(),
+            origin: origin.clone(),
+        });
+    }
+}
