@@ -6,7 +6,6 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
-use wayleave::Rules;
 use wayleave_core::record::Revision;
 
 use super::entry;
@@ -82,18 +81,10 @@ pub async fn change(
         ChangeError::Conflict => ApiError::new(ErrorCode::Conflict),
         ChangeError::Store(error) => error.into(),
     })?;
-    put_in_force(&app);
+    app.apply_policy();
     app.record(Entry {
         detail: Some(json!({ "before": before.policy, "after": after.policy })),
         ..entry(&context, "settings.changed")
     });
     Ok(Envelope::new(SettingsAnswer::of(&after)))
-}
-
-/// Hands the policy in force on to those who act by it. For whoever changed or reloaded it.
-pub fn put_in_force(app: &App) {
-    let current = app.policy.current();
-    let rules = app.manager.rules();
-    app.manager.set_rules(Rules { session_timeout: current.policy.session_timeout(), ..(*rules).clone() });
-    app.passwords.set_rule(current.policy.lockout());
 }
