@@ -191,9 +191,11 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
         Err(error) => error.into_response(),
     };
     // A handler that set a new cookie has the last word.
-    let sets_cookie = response.headers().get_all(http::header::SET_COOKIE).iter().any(|cookie| {
-        cookie.as_bytes().starts_with(guard.app.cookies.session.name().as_bytes())
-    });
+    let sets_cookie = response
+        .headers()
+        .get_all(http::header::SET_COOKIE)
+        .iter()
+        .any(|cookie| cookie.as_bytes().starts_with(guard.app.cookies.session.name().as_bytes()));
     if stale_cookie && !sets_cookie {
         put_cookie(response.headers_mut(), guard.app.cookies.session.removal());
     }
@@ -346,11 +348,8 @@ async fn service(app: &App, context: &Context, credential: Option<&str>) -> Resu
 /// Whether a valid session is enough for what the route demands.
 fn meets(app: &App, demand: Demand, session: &Session) -> Result<(), ApiError> {
     let max_age = app.options.step_up_max_age;
-    let fresh = || {
-        session
-            .fresh(max_age, app.now())
-            .map_err(|_| ApiError::step_up(StepUp { acr_values: "1", max_age }))
-    };
+    let fresh =
+        || session.fresh(max_age, app.now()).map_err(|_| ApiError::step_up(StepUp { acr_values: "1", max_age }));
     match demand {
         Demand::Nobody | Demand::Session | Demand::Service => Ok(()),
         Demand::Fresh => fresh(),

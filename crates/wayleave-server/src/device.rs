@@ -30,9 +30,8 @@ const SYSTEMS: [(&str, &str); 7] = [
 #[must_use]
 pub(crate) fn label(agent: &str) -> Option<Box<str>> {
     let agent = agent.get(..agent.len().min(MAX_AGENT))?;
-    let find = |table: &[(&str, &'static str)]| {
-        table.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
-    };
+    let find =
+        |table: &[(&str, &'static str)]| table.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
     match (find(&BROWSERS), find(&SYSTEMS)) {
         (Some(browser), Some(system)) => Some(format!("{browser} on {system}").into()),
         (Some(name), None) | (None, Some(name)) => Some(name.into()),

@@ -157,7 +157,7 @@ impl PolicySettings {
             return Err(StoreError::Corrupt(None));
         }
         let mut current = self.current.write();
-        let changed = **current != stored;
+        let changed = **current != stored && current.revision <= stored.revision;
         if changed {
             *current = Arc::new(stored);
         }
@@ -173,7 +173,11 @@ impl PolicySettings {
         match self.store.set(NAME, &value, expected).await? {
             SetSetting::Done(revision) => {
                 let now = Arc::new(InForce { policy, revision: Some(revision) });
-                *self.current.write() = Arc::clone(&now);
+                let mut current = self.current.write();
+                // A later change may have come back first.
+                if current.revision < now.revision {
+                    *current = Arc::clone(&now);
+                }
                 Ok(now)
             }
             SetSetting::Conflict => Err(ChangeError::Conflict),

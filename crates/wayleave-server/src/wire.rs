@@ -9,6 +9,8 @@ use wayleave_core::ports::Account;
 use wayleave_core::record::Record;
 use wayleave_core::time::Timestamp;
 
+use crate::error::ApiError;
+
 /// `{"success":true,"data":...}`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Envelope<T: ToSchema> {
@@ -227,9 +229,12 @@ pub struct PageQuery {
 }
 
 impl PageQuery {
-    /// The limit within its bounds.
-    #[must_use]
-    pub fn most(&self) -> u32 {
-        self.limit.unwrap_or(50).clamp(1, 200)
+    /// How many, within bounds.
+    ///
+    /// # Errors
+    /// 422 outside 1 to 200.
+    pub fn most(&self) -> Result<u32, ApiError> {
+        let limit = self.limit.unwrap_or(50);
+        if (1..=200).contains(&limit) { Ok(limit) } else { Err(ApiError::validation(&[("limit", "1 to 200")])) }
     }
 }

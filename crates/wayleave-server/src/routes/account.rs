@@ -137,11 +137,11 @@ pub const DEFAULT_ROLE: &str = "Personel";
 /// A name to call somebody by.
 ///
 /// # Errors
-/// 422 when it is empty, longer than 200 bytes, or has control characters.
+/// 422 when it is empty, longer than 200 characters, or has control characters.
 pub fn display_name(text: &str) -> Result<Box<str>, ApiError> {
     let text = text.trim();
-    if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
-        return Err(ApiError::validation(&[("name", "1 to 200 bytes without control characters")]));
+    if text.is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control) {
+        return Err(ApiError::validation(&[("name", "1 to 200 characters without control characters")]));
     }
     Ok(text.into())
 }

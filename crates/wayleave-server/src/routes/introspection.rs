@@ -120,7 +120,8 @@ pub async fn introspect(
         iss: Some(audience.issuer.to_string()),
         sid: Some(session.id().to_string()),
         auth_time: authentication.map(|proof| proof.at.as_seconds()),
-        amr: authentication.map(|proof| proof.methods.iter().map(wayleave_core::authentication::Method::as_str).collect()),
+        amr: authentication
+            .map(|proof| proof.methods.iter().map(wayleave_core::authentication::Method::as_str).collect()),
         acr: authentication.map(|proof| proof.level.number().to_string()),
     }))
 }

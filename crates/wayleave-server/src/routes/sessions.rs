@@ -95,10 +95,7 @@ pub async fn create(
         data: Entries::new(),
         context: Entries::new(),
     };
-    let origin = wayleave::Origin {
-        actor: Some(format!("service:{}", service.name).into()),
-        ..context.origin.clone()
-    };
+    let origin = wayleave::Origin { actor: Some(format!("service:{}", service.name).into()), ..context.origin.clone() };
     let opened = app.manager.open(evidence, open, &origin).await?;
     let answer = Envelope::new(TokenAnswer::of(&opened.record, &opened.issued));
     Ok((http::StatusCode::CREATED, answer).into_response())
@@ -116,9 +113,12 @@ pub async fn list(
     let session = context.session()?;
     let now = app.now();
     let Some(subject) = session.subject() else {
-        return Ok(Envelope::new(PageOf { items: vec![SessionInfo::of(session.record(), Some(session), now)], next: None }));
+        return Ok(Envelope::new(PageOf {
+            items: vec![SessionInfo::of(session.record(), Some(session), now)],
+            next: None,
+        }));
     };
-    let listed = app.manager.list(Some(subject), page.after.as_deref(), page.most()).await?;
+    let listed = app.manager.list(Some(subject), page.after.as_deref(), page.most()?).await?;
     let items = listed
         .records
         .iter()
@@ -222,17 +222,18 @@ pub async fn refresh(
     context: Context,
     JsonBody(request): JsonBody<RefreshRequest>,
 ) -> Result<Envelope<TokenAnswer>, ApiError> {
-    let refreshed = app.manager.refresh(&request.refresh_token, &context.shown()).await.map_err(|error| match error {
-        RefreshError::Expired(_) => ApiError::new(ErrorCode::SessionExpired),
-        RefreshError::Reused | RefreshError::Invalid => ApiError::new(ErrorCode::RefreshFailed),
-        RefreshError::Store(error) => error.into(),
-        RefreshError::Issue(error) => error.into(),
-    })?;
+    let refreshed =
+        app.manager.refresh(&request.refresh_token, &context.shown()).await.map_err(|error| match error {
+            RefreshError::Expired(_) => ApiError::new(ErrorCode::SessionExpired),
+            RefreshError::Reused | RefreshError::Invalid => ApiError::new(ErrorCode::RefreshFailed),
+            RefreshError::Store(error) => error.into(),
+            RefreshError::Issue(error) => error.into(),
+        })?;
     Ok(Envelope::new(TokenAnswer::of(&refreshed.record, &refreshed.issued)))
 }
 
 /// Signs out, like `/api/auth/logout`.
-#[utoipa::path(post, path = "/api/auth/sessions/logout", tag = "sessions",
+#[utoipa::path(post, path = "/api/auth/sessions/logout", operation_id = "end_current", tag = "sessions",
     security((), ("session" = []), ("bearer" = [])),
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
 pub async fn logout(state: State<Arc<App>>, context: Context) -> Response {
@@ -288,8 +289,7 @@ pub async fn extend(
 fn renew_cookie(app: &App, context: &Context, headers: &mut HeaderMap, end: Timestamp) -> Result<(), ApiError> {
     if let Some(token) = context.credential() {
         let lives = Lifetime::For(end.since(app.now()));
-        let cookie =
-            app.cookies.session.set(token, lives).map_err(|_| ApiError::new(ErrorCode::InternalError))?;
+        let cookie = app.cookies.session.set(token, lives).map_err(|_| ApiError::new(ErrorCode::InternalError))?;
         put_cookie(headers, cookie);
     }
     Ok(())
@@ -299,11 +299,7 @@ fn renew_cookie(app: &App, context: &Context, headers: &mut HeaderMap, end: Time
 #[utoipa::path(delete, path = "/api/auth/sessions/{id}", tag = "sessions",
     security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 40)),
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
-pub async fn end_one(
-    State(app): State<Arc<App>>,
-    context: Context,
-    Path(id): Path<String>,
-) -> Result<Done, ApiError> {
+pub async fn end_one(State(app): State<Arc<App>>, context: Context, Path(id): Path<String>) -> Result<Done, ApiError> {
     let session = context.session()?;
     let missing = || ApiError::new(ErrorCode::NotFound);
     let id: SessionId = id.parse().map_err(|_| missing())?;
@@ -329,6 +325,7 @@ pub enum EndScope {
 #[serde(deny_unknown_fields)]
 pub struct EndQuery {
     /// `others` or `all`.
+    #[param(inline)]
     scope: EndScope,
 }
 

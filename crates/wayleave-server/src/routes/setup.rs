@@ -68,7 +68,8 @@ pub struct SetupRequest {
 /// Makes the first administrator. Takes the page's form or the same as JSON.
 #[utoipa::path(post, path = "/setup", tag = "account", security(()),
     request_body(content((SetupRequest = "application/json"), (SetupRequest = "application/x-www-form-urlencoded"))),
-    responses((status = 201, body = Envelope<User>), (status = "default", body = ErrorBody)))]
+    responses((status = 201, content((Envelope<User> = "application/json"), (String = "text/html"))),
+              (status = "default", content((ErrorBody = "application/json"), (String = "text/html")))))]
 pub async fn submit(State(app): State<Arc<App>>, context: Context, request: Request) -> Result<Response, ApiError> {
     let json = is_json(request.headers());
     if !json && !is_media(request.headers(), "application/x-www-form-urlencoded") {

@@ -201,6 +201,7 @@ pub async fn login(
         Some(held) => app.manager.validate(held, &context.shown()).await.ok().map(|session| session.id()),
         None => None,
     };
+    app.metrics.login("success");
     let account = verified.account.clone();
     let open = Opening {
         kind: match request.transport {
@@ -510,10 +511,7 @@ pub async fn session(context: Context) -> Result<Envelope<SessionAnswer>, ApiErr
     let user_id = subject.map(|subject| {
         AccountId::of_subject(subject).map_or_else(|| subject.to_string(), |account| account.to_string())
     });
-    Ok(Envelope::new(SessionAnswer {
-        user_id: user_id.unwrap_or_default(),
-        expires_at: rfc3339(session.expires_at()),
-    }))
+    Ok(Envelope::new(SessionAnswer { user_id: user_id.unwrap_or_default(), expires_at: rfc3339(session.expires_at()) }))
 }
 
 /// The account behind the session.

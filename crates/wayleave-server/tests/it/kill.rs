@@ -58,9 +58,8 @@ async fn survive(kills: usize) {
     for _ in 0..kills {
         let server = Arc::new(Process::start(&data, &settings).await);
         check(&server, &families).await;
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|_| tokio::spawn(work(Arc::clone(&server), Arc::clone(&families))))
-            .collect();
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|_| tokio::spawn(work(Arc::clone(&server), Arc::clone(&families)))).collect();
         tokio::time::timeout(moment(), std::future::pending::<()>()).await.unwrap_err();
         // The clients hold the server too; killing it by its id ends their connections.
         server.kill_now();

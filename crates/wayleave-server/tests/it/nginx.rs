@@ -23,8 +23,9 @@ const DOCUMENTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/for
 async fn nginx_lets_through_whom_the_server_vouches_for() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let server = Process::start(&data, &["server.trusted_proxies=127.0.0.1/32", "server.forwarded_header=x-forwarded-for"])
-        .await;
+    let server =
+        Process::start(&data, &["server.trusted_proxies=127.0.0.1/32", "server.forwarded_header=x-forwarded-for"])
+            .await;
     server.set_up(&data, EMAIL, PASSWORD).await;
     let (application, seen) = application().await;
     let (_nginx, front) = nginx(folder.path(), application, server.address).await;
