@@ -156,7 +156,7 @@ fn wrong_shapes_are_explained() {
         ("[server]\norigins = [\"https://a.example\", 5]", "`5` is not a list"),
         ("[lockout]\nattempts = 5.5", "a number with a fraction is not a whole number"),
         ("[kinds]\nweb = 5", "`web` is a kind"),
-        ("[audit]\nretention = 2020-01-01", "a date is not a duration"),
+        ("[audit]\nhead_interval = 2020-01-01", "a date is not a duration"),
         ("[cookies]\nsecure = \"true\"", "is not `true` or `false`"),
     ] {
         let problems = problems(&Given { file, ..Given::default() });
