@@ -129,3 +129,28 @@ words! {
         Jwt = "jwt",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema as _;
+
+    use super::*;
+
+    /// Documents in the store and the API write the words of the configuration.
+    #[test]
+    fn words_are_the_same_everywhere() {
+        for registration in Registration::ALL {
+            let text = serde_json::to_string(registration).unwrap();
+            assert_eq!(text, format!("\"{registration}\""));
+            assert_eq!(serde_json::from_str::<Registration>(&text).unwrap(), *registration);
+        }
+        let words: Vec<_> = Registration::ALL.iter().map(|word| word.as_str()).collect();
+        assert_eq!(words, ["closed", "invitation", "open"]);
+        for unknown in ["\"Closed\"", "\"\"", "\"shut\"", "0", "null"] {
+            assert!(serde_json::from_str::<Registration>(unknown).is_err(), "{unknown}");
+        }
+        let schema = serde_json::to_value(Registration::schema()).unwrap();
+        assert_eq!(schema["enum"], serde_json::json!(words));
+        assert_eq!(schema["type"], "string");
+    }
+}

@@ -1,6 +1,7 @@
 //! The integration tests of the server, in one binary; one module per concern.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod cli;
 mod http_cors;
 mod http_errors;
 mod http_limits;
