@@ -27,6 +27,9 @@ use crate::http::cookies::{Lifetime, put_cookie};
 use crate::http::query::Query;
 use crate::wire::{Done, Envelope, ErrorBody, PageOf, PageQuery, SessionInfo, rfc3339};
 
+/// Longest name that a trusted backend may give a person, in bytes.
+const MAX_NAME: usize = 128;
+
 /// A session for somebody that a trusted backend vouches for.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,8 +64,12 @@ pub async fn create(
     JsonBody(request): JsonBody<CreateSession>,
 ) -> Result<Response, ApiError> {
     let service = context.service()?;
-    let subject = Subject::external(&service.name, &request.subject)
-        .map_err(|_| ApiError::validation(&[("subject", "1 to 128 visible ASCII characters")]))?;
+    let malformed = || ApiError::validation(&[("subject", "1 to 128 visible ASCII characters")]);
+    if request.subject.len() > MAX_NAME {
+        return Err(malformed());
+    }
+    let subject = Subject::external(&service.name, &request.subject).map_err(|_| malformed())?;
+    let duration = lifetime(request.duration)?;
     let kind = match &request.session_type {
         Some(name) => sign_in::kind(&app, name)?,
         None => app.options.bearer_kind.clone(),
@@ -87,7 +94,7 @@ pub async fn create(
     let open = Open {
         kind,
         permissions,
-        duration: request.duration.map(|seconds| Duration::from_secs(seconds.into())),
+        duration,
         remember: false,
         refreshable: true,
         client: Client { label: label.map(Into::into), ..Client::default() },
@@ -99,6 +106,18 @@ pub async fn create(
     let opened = app.manager.open(evidence, open, &origin).await?;
     let answer = Envelope::new(TokenAnswer::of(&opened.record, &opened.issued));
     Ok((http::StatusCode::CREATED, answer).into_response())
+}
+
+/// A lifetime that was asked for.
+///
+/// # Errors
+/// 422 when it is no time at all.
+fn lifetime(seconds: Option<u32>) -> Result<Option<Duration>, ApiError> {
+    match seconds {
+        Some(0) => Err(ApiError::validation(&[("duration", "at least 1")])),
+        Some(seconds) => Ok(Some(Duration::from_secs(seconds.into()))),
+        None => Ok(None),
+    }
 }
 
 /// Lists the sessions of the person behind the request, newest first.
@@ -270,7 +289,7 @@ pub async fn extend(
     JsonBody(request): JsonBody<ExtendRequest>,
 ) -> Result<Response, ApiError> {
     let session = context.session()?;
-    let duration = request.duration.map(|seconds| Duration::from_secs(seconds.into()));
+    let duration = lifetime(request.duration)?;
     let record = app.manager.extend(session, duration, &context.origin).await.map_err(|error| match error {
         ExtendError::Gone => ApiError::new(ErrorCode::SessionInvalid),
         ExtendError::Store(error) => error.into(),
