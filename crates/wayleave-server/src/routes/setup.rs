@@ -89,9 +89,14 @@ pub async fn submit(State(app): State<Arc<App>>, context: Context, request: Requ
     }
 }
 
+/// Two tokens may be about, of two starts within their lifetime, and be used at once; one of them makes an
+/// administrator. So the claim is read before the look for an administrator and moved after it, and whoever inserted an
+/// account looks whether the claim is still theirs before the account gets a password.
 async fn make(app: &App, context: &Context, request: SetupRequest) -> Result<User, ApiError> {
+    let closed = || ApiError::new(ErrorCode::SetupClosed);
+    let claimed = app.directory.settings.get(CLAIMED).await?.map(|setting| setting.revision);
     if app.directory.accounts.anybody_holds(ADMIN).await? {
-        return Err(ApiError::new(ErrorCode::SetupClosed));
+        return Err(closed());
     }
     let email: EmailAddress =
         request.email.parse().map_err(|_| ApiError::validation(&[("email", "an e-mail address")]))?;
@@ -108,15 +113,25 @@ async fn make(app: &App, context: &Context, request: SetupRequest) -> Result<Use
         app.record(context.entry("setup.refused"));
         return Err(ApiError::new(ErrorCode::LinkInvalid));
     }
-    // Two tokens may be about, of two starts within their lifetime; only one of them makes an administrator.
-    let claimed = app.directory.settings.get(CLAIMED).await?.map(|setting| setting.revision);
     match app.directory.settings.set(CLAIMED, account.id.as_str().as_bytes(), claimed).await? {
         SetSetting::Done(_) => {}
-        SetSetting::Conflict => return Err(ApiError::new(ErrorCode::SetupClosed)),
+        SetSetting::Conflict => return Err(closed()),
+    }
+    if app.directory.accounts.anybody_holds(ADMIN).await? {
+        return Err(closed());
     }
     match app.directory.accounts.insert(&account).await? {
         InsertAccount::Done => {}
         InsertAccount::Exists => return Err(ApiError::new(ErrorCode::EmailTaken)),
+    }
+    let claim = app.directory.settings.get(CLAIMED).await?;
+    if claim.is_none_or(|claim| *claim.value != *account.id.as_str().as_bytes()) {
+        sign_in::change_account(app, &account.id, |account| {
+            account.permissions = Permissions::none();
+            account.disabled = true;
+        })
+        .await?;
+        return Err(closed());
     }
     app.directory.credentials.set(&account.id, Method::Password, &credential).await?;
     (app.options.setup_done)();
