@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use wayleave::Session;
 
-use crate::access::{Carrier, Context, permitted};
+use crate::access::{Carrier, Context, MUST_CHANGE_PASSWORD, permitted};
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::http::fetch_metadata::{self, Sensitivity};
 use crate::http::query::Query;
 use crate::wire::ErrorBody;
@@ -57,6 +57,9 @@ pub async fn verify(
             fetch_metadata::judge(&app.cookies.origins, &original, &headers, Sensitivity::Sensitive).into_result()?;
         }
     }
+    if session.record().context.get(MUST_CHANGE_PASSWORD).is_some() {
+        return Err(ApiError::new(ErrorCode::PasswordChangeRequired));
+    }
     if let Some(permission) = &query.permission {
         permitted(session, permission)?;
     }
@@ -72,12 +75,13 @@ pub async fn verify(
     Ok(response)
 }
 
-/// The method of the request that the proxy holds. One that is not told is taken for GET: the proxy asks for a page.
+/// The method of the request that the proxy holds. One that is not told is taken for GET: the proxy asks for a page. A
+/// proxy that says it in one header may let its client write the other, so an unsafe one counts wherever it stands.
 fn original_method(headers: &HeaderMap) -> Method {
-    ORIGINAL_METHOD
-        .iter()
-        .find_map(|name| headers.get(*name))
-        .map_or(Method::GET, |method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST))
+    let told = ORIGINAL_METHOD.iter().flat_map(|name| headers.get_all(*name));
+    told.map(|method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST))
+        .find(|method| !method.is_safe())
+        .unwrap_or(Method::GET)
 }
 
 fn permissions(session: &Session) -> String {
