@@ -25,8 +25,10 @@ use crate::error::{ApiError, ErrorCode, ceil_seconds};
 #[cfg(test)]
 mod tests;
 
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// How much is left: a list of quotas (draft-ietf-httpapi-ratelimit-headers).
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// What the quotas are.
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Buckets that all new keys share while a limit holds as many keys as it may.
 const SHARED_BUCKETS: u64 = 1024;
 /// After how many checks the number of keys is counted again.

@@ -313,7 +313,7 @@ async fn prove_again(
             });
             Err(ApiError::new(ErrorCode::InvalidCredentials))
         }
-        Outcome::Locked { until } => Err(sign_in::locked(until.since(app.now()))),
+        Outcome::Locked { until } => Err(sign_in::locked(app, until.since(app.now()))),
         Outcome::Busy(busy) => Err(ApiError::new(ErrorCode::Overloaded).with_retry_after(busy.retry_after)),
     }
 }

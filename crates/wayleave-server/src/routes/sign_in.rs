@@ -28,6 +28,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
 use crate::http::cookies::{Lifetime, RequestCookies, put_cookie};
 use crate::http::csrf::CsrfBinding;
+use crate::http::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::wire::{Done, Envelope, ErrorBody, User, rfc3339};
 
 /// How long a visitor may take to sign in.
@@ -35,6 +36,8 @@ const PRE_SESSION: Duration = Duration::from_secs(24 * 3600);
 /// How long a browser is remembered as a known device, and how many of an account are.
 const DEVICE: Duration = Duration::from_secs(180 * 86_400);
 const DEVICES: u32 = 10;
+/// What the lockout of an identifier is called among rate limits.
+const LOCKOUT: &str = "sign-in";
 
 /// `{"success":true,"token":"..."}`.
 #[derive(Serialize, ToSchema)]
@@ -271,19 +274,29 @@ async fn check_password(
         Outcome::Locked { until } => {
             app.metrics.login("locked");
             app.record(context.entry("login.throttled"));
-            Err(locked(until.since(app.now())))
+            Err(locked(app, until.since(app.now())))
         }
         Outcome::Busy(busy) => Err(ApiError::new(ErrorCode::Overloaded).with_retry_after(busy.retry_after)),
     }
 }
 
-/// 429 for an identifier with too many failures.
+/// 429 for an identifier with too many failures, with the fields that go with it (R104). They say the same whether or
+/// not there is an account.
 #[must_use]
-pub fn locked(wait: Duration) -> ApiError {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
-    ApiError::new(ErrorCode::AccountLocked)
-        .with_details(json!({ "locked": true, "remainingSeconds": u64::try_from(seconds).unwrap_or(u64::MAX) }))
-        .with_retry_after(wait)
+pub fn locked(app: &App, wait: Duration) -> ApiError {
+    let seconds = u64::try_from(wait.as_millis().div_ceil(1000).max(1)).unwrap_or(u64::MAX);
+    let rule = app.policy.current().policy.lockout();
+    let state = format!("\"{LOCKOUT}\";r=0;t={seconds}");
+    let policy = format!("\"{LOCKOUT}\";q={};w={}", rule.attempts, rule.window.as_secs());
+    let error = ApiError::new(ErrorCode::AccountLocked)
+        .with_details(json!({ "locked": true, "remainingSeconds": seconds, "violated-policies": [LOCKOUT] }))
+        .with_retry_after(wait);
+    [(RATE_LIMIT, state), (RATE_LIMIT_POLICY, policy)].into_iter().fold(error, |error, (name, text)| {
+        match http::HeaderValue::from_str(&text) {
+            Ok(value) => error.with_header(name, value),
+            Err(_) => error,
+        }
+    })
 }
 
 /// A password as it was sent.
