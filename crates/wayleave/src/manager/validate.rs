@@ -205,7 +205,10 @@ impl SessionManager {
         match marked.await {
             Err(UpdateError::Store(error)) => Err(error),
             Ok(_) | Err(UpdateError::Gone | UpdateError::Contended | UpdateError::Refused(Moved)) => {
-                self.state.pending.forget(&record.id);
+                // Where only the token ended, the session goes on, and its activity still counts.
+                if limit != Limit::Token {
+                    self.state.pending.forget(&record.id);
+                }
                 Ok(())
             }
         }

@@ -1,0 +1,17 @@
+//! The session manager over stores and directories in memory, with time, entropy and faults under control.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod background;
+mod change;
+mod coherence;
+mod end;
+mod events;
+mod faults;
+mod fixture;
+mod jwt;
+mod open;
+mod parking;
+mod reauthenticate;
+mod refresh;
+mod rules;
+mod validate;
