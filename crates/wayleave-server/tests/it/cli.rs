@@ -369,6 +369,7 @@ async fn a_running_server_follows() {
     let opened = server.ask("POST", "/api/auth/sessions", &fields, Some(&body)).await.unwrap();
     assert_eq!(opened.status, 201, "{}", String::from_utf8_lossy(&opened.body));
     let customer = Session::of(&opened.json()["data"]);
+    assert!(is_valid(&server, &customer).await);
     let revoked = shell.run("service-key revoke shop --json").is(0).json();
     assert_eq!(revoked, json!({ "name": "shop", "ended": 1 }));
     ends(&server, &customer).await;
@@ -394,15 +395,25 @@ impl Session {
 async fn sign_in(server: &Process, email: &str) -> Option<Session> {
     let body = json!({ "email": email, "password": PASSWORD, "transport": "bearer" });
     let answer = server.post("/api/auth/login", &body).await.unwrap();
-    (answer.status == 200).then(|| Session::of(&answer.json()["data"]))
+    if answer.status != 200 {
+        return None;
+    }
+    let session = Session::of(&answer.json()["data"]);
+    assert!(is_valid(server, &session).await);
+    Some(session)
+}
+
+/// Asks the server, which remembers the answer.
+async fn is_valid(server: &Process, session: &Session) -> bool {
+    let bearer = format!("Bearer {}", session.token);
+    let fields = [("authorization", bearer.as_str())];
+    server.ask("GET", "/api/auth/sessions/validate", &fields, None).await.unwrap().status == 200
 }
 
 /// Waits until the server does not take the session any more. It looks every 250 ms.
 async fn ends(server: &Process, session: &Session) {
-    let bearer = format!("Bearer {}", session.token);
     let refused = async {
-        let fields = [("authorization", bearer.as_str())];
-        while server.ask("GET", "/api/auth/sessions/validate", &fields, None).await.unwrap().status == 200 {
+        while is_valid(server, session).await {
             tokio::task::yield_now().await;
         }
     };

@@ -209,7 +209,7 @@ async fn a_cut_off_end_is_found() {
         stolen.0.truncate(left);
         assert_eq!(stolen.findings(&[]).await, []);
         let cut = Finding::CutOff { node: NODE.into(), ends_at: u64::try_from(left).unwrap(), signed: 5 };
-        assert_eq!(stolen.findings(&heads).await, [cut.clone()]);
+        assert_eq!(stolen.findings(&heads).await, std::slice::from_ref(&cut));
         assert_eq!(cut.sequence(), u64::try_from(left).unwrap() + 1);
     }
     // What came after the last head is not promised by anything.
@@ -319,6 +319,35 @@ fn old_heads_are_dropped() {
     heads.trim().unwrap();
     assert_eq!(heads.read().unwrap(), kept);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// A process that waited to sign while another one put a trimmed file in place of the old one signs into the new one.
+#[test]
+fn a_head_goes_into_the_file_that_is_there() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("heads");
+    let heads = Heads::new(path.clone(), &SEED);
+    heads.export(NODE, ChainLink { sequence: 1, mac: [1; 32] }, Timestamp::MIN).unwrap();
+    let old = std::fs::File::open(&path).unwrap();
+    old.lock().unwrap();
+    // The system's list of locks, where `->` marks those who wait for one.
+    let inode = format!(":{} ", old.metadata().unwrap().ino());
+    let somebody_waits = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("->") && line.contains(&inode))
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| heads.export(NODE, ChainLink { sequence: 2, mac: [2; 32] }, Timestamp::MIN).unwrap());
+        while !somebody_waits() {
+            std::thread::yield_now();
+        }
+        std::fs::copy(&path, path.with_extension("new")).unwrap();
+        std::fs::rename(path.with_extension("new"), &path).unwrap();
+        old.unlock().unwrap();
+    });
+    let sequences: Vec<_> = heads.read().unwrap().iter().map(|head| head.sequence).collect();
+    assert_eq!(sequences, [1, 2]);
 }
 
 /// Processes that sign at once, while one of them drops old heads, lose none.
