@@ -1,16 +1,18 @@
 //! SIGKILL at any moment loses nothing that was acknowledged.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use wayleave::SystemEntropy;
 use wayleave_core::ports::Entropy as _;
 
 use super::process::Process;
 
-const EMAIL: &str = "ada@example.com";
 const PASSWORD: &str = "let me in for good reason";
 const CLIENTS: usize = 6;
 
@@ -51,15 +53,18 @@ async fn survive(kills: usize) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let settings = ["kinds.standard.most=10000", "rate_limits.login=none", "rate_limits.refresh=none"];
-    let first = Process::start(&data, &settings).await;
-    first.set_up(&data, EMAIL, PASSWORD).await;
-    first.kill().await;
+    for client in 0..CLIENTS {
+        add_account(&data, &email(client)).await;
+    }
     let families: Arc<Mutex<Vec<Family>>> = Arc::default();
     for _ in 0..kills {
         let server = Arc::new(Process::start(&data, &settings).await);
         check(&server, &families).await;
         let clients: Vec<_> =
-            (0..CLIENTS).map(|_| tokio::spawn(work(Arc::clone(&server), Arc::clone(&families)))).collect();
+            // Each its own account: attempts count before they are checked, so one account has few at a time.
+            (0..CLIENTS)
+                .map(|client| tokio::spawn(work(Arc::clone(&server), email(client), Arc::clone(&families))))
+                .collect();
         tokio::time::timeout(moment(), std::future::pending::<()>()).await.unwrap_err();
         // The clients hold the server too; killing it by its id ends their connections.
         server.kill_now();
@@ -82,6 +87,23 @@ async fn survive(kills: usize) {
     assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
 }
 
+fn email(client: usize) -> String {
+    format!("client-{client}@example.com")
+}
+
+async fn add_account(data: &Path, email: &str) {
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_wayleave"))
+        .args(["user", "add", email, "--password-stdin", "--data"])
+        .arg(data)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).await.unwrap();
+    assert!(child.wait().await.unwrap().success());
+}
+
 fn moment() -> Duration {
     let mut random = [0; 2];
     SystemEntropy.fill(&mut random).unwrap();
@@ -89,9 +111,9 @@ fn moment() -> Duration {
 }
 
 /// Signs in, refreshes, signs out, until the server is gone. Every answer is written down before the next request.
-async fn work(server: Arc<Process>, families: Arc<Mutex<Vec<Family>>>) {
+async fn work(server: Arc<Process>, email: String, families: Arc<Mutex<Vec<Family>>>) {
     loop {
-        let body = json!({ "email": EMAIL, "password": PASSWORD, "transport": "bearer" });
+        let body = json!({ "email": email, "password": PASSWORD, "transport": "bearer" });
         let Some(data) = answered(server.post("/api/auth/login", &body).await) else { return };
         let index = {
             let mut families = families.lock();
