@@ -13,6 +13,7 @@ use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use wayleave::{Origin, Session, Shown, ValidateError};
+use wayleave_core::permission::Permissions;
 use wayleave_core::ports::ServiceKey;
 use wayleave_core::token::{ServiceToken, SessionToken};
 use zeroize::Zeroizing;
@@ -26,6 +27,7 @@ use crate::http::client_address::ClientAddress;
 use crate::http::cookies::{InvalidCookie, RequestCookies, put_cookie};
 use crate::http::csrf::{CsrfBinding, CsrfFailure, Submitted};
 use crate::http::fetch_metadata::{self, Sensitivity, Verdict};
+use crate::http::rate_limit::{RateKey, RateLimit};
 use crate::http::request_id::RequestId;
 
 /// The permission that administration takes.
@@ -110,6 +112,8 @@ pub struct Context {
     /// The service behind it, where the route demands one.
     service: Option<Arc<ServiceKey>>,
     active: bool,
+    /// Whose unknown credentials are counted together, and the limit they are counted against.
+    guesses: Option<(Arc<RateLimit>, RateKey)>,
 }
 
 impl Context {
@@ -133,6 +137,44 @@ impl Context {
     #[must_use]
     pub fn credential(&self) -> Option<&str> {
         self.credential.as_ref().map(|credential| credential.as_str())
+    }
+
+    /// Validates the credential, and counts it against its client's limit of unknown ones when it is not valid (A11).
+    ///
+    /// # Errors
+    /// 401 `session_required`, `session_expired` or `session_invalid`; 429 in place of the last for a client that shows
+    /// too many; 503 when the store does not answer.
+    pub async fn prove(&self, app: &App) -> Result<Session, ApiError> {
+        let Some(credential) = self.credential() else {
+            return Err(ApiError::new(ErrorCode::SessionRequired));
+        };
+        app.manager.validate(credential, &self.shown()).await.map_err(|error| match error {
+            ValidateError::Expired(_) => ApiError::new(ErrorCode::SessionExpired),
+            ValidateError::Invalid => self.unknown_credential(app),
+            ValidateError::Store(error) => error.into(),
+        })
+    }
+
+    /// Whether a refusal should also remove the session cookie: it is of no more use, and no newer one can have come
+    /// to the browser meanwhile that the removal would take instead (R067).
+    #[must_use]
+    pub fn is_stale_cookie(&self, app: &App, error: &ApiError) -> bool {
+        self.carrier == Carrier::Cookie
+            && matches!(error.code(), ErrorCode::SessionExpired | ErrorCode::SessionInvalid)
+            && !self.credential().is_some_and(|token| app.manager.was_replaced(token))
+    }
+
+    /// What a client is told whose credential is not valid. A valid one is never refused for what others behind the
+    /// same address sent, so this comes after the lookup; the manager remembers unknown tokens and asks the store once.
+    fn unknown_credential(&self, app: &App) -> ApiError {
+        let Some((limit, key)) = &self.guesses else { return ApiError::new(ErrorCode::SessionInvalid) };
+        match limit.check(*key) {
+            Ok(_) => ApiError::new(ErrorCode::SessionInvalid),
+            Err(refusal) => {
+                app.record(Entry { reason: Some("unknown_credential"), ..self.entry("request.rate_limited") });
+                refusal.into()
+            }
+        }
     }
 
     /// What the request shows to the session manager.
@@ -177,6 +219,8 @@ pub struct Guard {
     pub app: Arc<App>,
     /// The row's rules.
     pub rules: Rules,
+    /// How many credentials that nobody issued one client may show.
+    pub unknown_credentials: Option<Arc<RateLimit>>,
 }
 
 /// Lets a request through to its handler, or refuses it; for `axum::middleware::from_fn_with_state`.
@@ -203,7 +247,7 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
 }
 
 async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Result<Context, ApiError> {
-    let Guard { app, rules } = guard;
+    let Guard { app, rules, unknown_credentials } = guard;
     let headers = &request.headers;
     let origin = Origin {
         request: request.extensions.get::<RequestId>().map(|id| id.as_str().into()),
@@ -248,15 +292,21 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
         credential: credential.map(|credential| Arc::new(Zeroizing::new(credential.to_owned()))),
         session: None,
         service: None,
-        active: rules.activity == ActivityRule::Counts && !headers.contains_key(BACKGROUND),
+        // Browsers and proxies send HEAD by themselves, so it says nothing of the user (A14).
+        active: rules.activity == ActivityRule::Counts
+            && request.method != Method::HEAD
+            && !headers.contains_key(BACKGROUND),
+        guesses: unknown_credentials.as_ref().map(|limit| {
+            let client = request.extensions.get::<ClientAddress>();
+            (Arc::clone(limit), client.map_or(RateKey::EVERYONE, |client| RateKey::of(*client)))
+        }),
     };
     match rules.demand {
         Demand::Nobody => {}
         Demand::Service => context.service = Some(Arc::new(service(app, &context, credential).await?)),
         Demand::Session | Demand::Fresh | Demand::Admin => {
-            let session = session(app, &context, credential).await.inspect_err(|error| {
-                *stale_cookie = carrier == Carrier::Cookie
-                    && matches!(error.code(), ErrorCode::SessionExpired | ErrorCode::SessionInvalid);
+            let session = context.prove(app).await.inspect_err(|error| {
+                *stale_cookie = context.is_stale_cookie(app, error);
             })?;
             meets(app, rules.demand, &session)?;
             context.session = Some(session);
@@ -329,20 +379,13 @@ pub fn require_csrf(app: &App, headers: &HeaderMap, cookies: &RequestCookies<'_>
     checked.map_err(|_| ApiError::new(ErrorCode::CsrfFailed))
 }
 
-async fn session(app: &App, context: &Context, credential: Option<&str>) -> Result<Session, ApiError> {
-    let Some(credential) = credential else {
-        return Err(ApiError::new(ErrorCode::SessionRequired));
-    };
-    app.manager.validate(credential, &context.shown()).await.map_err(ApiError::from)
-}
-
 async fn service(app: &App, context: &Context, credential: Option<&str>) -> Result<ServiceKey, ApiError> {
     let Some(credential) = credential.filter(|_| context.carrier == Carrier::Bearer) else {
         return Err(ApiError::new(ErrorCode::SessionRequired));
     };
-    let token = ServiceToken::parse(credential).map_err(|_| ApiError::new(ErrorCode::SessionInvalid))?;
+    let token = ServiceToken::parse(credential).map_err(|_| context.unknown_credential(app))?;
     let key = app.directory.service_keys.by_key(token.hash().0).await?;
-    key.filter(|key| key.is_live(app.now())).ok_or_else(|| ApiError::new(ErrorCode::SessionInvalid))
+    key.filter(|key| key.is_live(app.now())).ok_or_else(|| context.unknown_credential(app))
 }
 
 /// Whether a valid session is enough for what the route demands.
@@ -366,20 +409,14 @@ fn meets(app: &App, demand: Demand, session: &Session) -> Result<(), ApiError> {
 /// 403 `permission_denied`, or `password_change_required` where that is what stands in the way.
 pub fn permitted(session: &Session, permission: &str) -> Result<(), ApiError> {
     if session.permissions().contains(permission) {
-        Ok(())
-    } else if session.record().context.get(MUST_CHANGE_PASSWORD).is_some() {
-        Err(ApiError::new(ErrorCode::PasswordChangeRequired))
-    } else {
-        Err(ApiError::permission_denied(permission))
+        return Ok(());
     }
-}
-
-impl From<ValidateError> for ApiError {
-    fn from(error: ValidateError) -> Self {
-        match error {
-            ValidateError::Expired(_) => Self::new(ErrorCode::SessionExpired),
-            ValidateError::Invalid => Self::new(ErrorCode::SessionInvalid),
-            ValidateError::Store(error) => error.into(),
-        }
+    if session.record().context.get(MUST_CHANGE_PASSWORD).is_some() {
+        return Err(ApiError::new(ErrorCode::PasswordChangeRequired));
+    }
+    // What is no permission at all is not repeated to whoever asked.
+    match Permissions::new([permission]) {
+        Ok(_) => Err(ApiError::permission_denied(permission)),
+        Err(_) => Err(ApiError::new(ErrorCode::PermissionDenied)),
     }
 }

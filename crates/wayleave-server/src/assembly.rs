@@ -344,6 +344,7 @@ pub fn rate_limits(config: &Config) -> Result<Limits, StartError> {
         session: limit("session", rates.session)?,
         admin: limit("admin", rates.admin)?,
         service: limit("service", rates.service_key)?,
+        unknown_credentials: limit("unknown-token", rates.unknown_token)?,
     })
 }
 

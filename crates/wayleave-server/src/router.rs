@@ -163,6 +163,8 @@ pub struct Limits {
     pub admin: Option<Arc<RateLimit>>,
     /// See [`Class::Service`].
     pub service: Option<Arc<RateLimit>>,
+    /// Credentials that nobody issued, on whatever route.
+    pub unknown_credentials: Option<Arc<RateLimit>>,
 }
 
 impl Limits {
@@ -180,8 +182,8 @@ impl Limits {
 
     /// Every limit there is, for upkeep.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<RateLimit>> {
-        let Self { login, register, refresh, session, admin, service } = self;
-        [login, register, refresh, session, admin, service].into_iter().flatten()
+        let Self { login, register, refresh, session, admin, service, unknown_credentials } = self;
+        [login, register, refresh, session, admin, service, unknown_credentials].into_iter().flatten()
     }
 }
 
@@ -194,7 +196,8 @@ pub fn router(app: &Arc<App>, limits: &Limits) -> Router {
             Bodies::Json => route = route.layer(from_fn(json_only)),
             Bodies::Any => {}
         }
-        route = route.layer(from_fn_with_state(Guard { app: Arc::clone(app), rules }, guard));
+        let unknown_credentials = limits.unknown_credentials.clone();
+        route = route.layer(from_fn_with_state(Guard { app: Arc::clone(app), rules, unknown_credentials }, guard));
         if let Some(limit) = limits.of(class) {
             route = route.layer(from_fn_with_state((Arc::clone(app), limit), limited));
         }

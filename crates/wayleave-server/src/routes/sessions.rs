@@ -189,19 +189,18 @@ pub struct Validation {
     responses((status = 200, body = Envelope<Validation>), (status = "default", body = ErrorBody)))]
 pub async fn validate(State(app): State<Arc<App>>, context: Context) -> Result<Response, ApiError> {
     let invalid = |error: ApiError, reason: &str| error.with_data(json!({ "valid": false, "reason": reason }));
-    let Some(token) = context.credential() else {
-        return Err(invalid(ApiError::new(ErrorCode::SessionRequired), "no_token"));
-    };
-    let session = match app.manager.validate(token, &context.shown()).await.map_err(ApiError::from) {
+    let session = match context.prove(&app).await {
         Ok(session) => session,
         Err(error) => {
             let reason = match error.code() {
+                ErrorCode::SessionRequired => "no_token",
                 ErrorCode::SessionExpired => "expired",
                 ErrorCode::SessionInvalid => "invalid",
                 _ => return Err(error),
             };
+            let is_stale = context.is_stale_cookie(&app, &error);
             let mut response = invalid(error, reason).into_response();
-            if context.carrier == Carrier::Cookie {
+            if is_stale {
                 put_cookie(response.headers_mut(), app.cookies.session.removal());
             }
             return Ok(response);

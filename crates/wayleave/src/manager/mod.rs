@@ -23,7 +23,7 @@ use wayleave_core::record::Fingerprint;
 use wayleave_core::routing::RoutingKey;
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
-use wayleave_core::token::TokenHash;
+use wayleave_core::token::{SessionToken, TokenHash};
 
 use crate::activity::Pending;
 use crate::coherent::Coherent;
@@ -69,7 +69,7 @@ pub struct Parts {
 pub struct Options {
     /// Sessions kept warm in memory. 0 asks the store every time.
     pub warm_sessions: usize,
-    /// Tokens remembered as unknown, so that a flood of one costs the store nothing.
+    /// Tokens remembered as unknown, so that a flood of one costs the store nothing; and as many as lately replaced.
     pub unknown_tokens: usize,
     /// Activity waiting to be written down.
     pub pending_touches: usize,
@@ -160,7 +160,7 @@ impl SessionManager {
         let Options { warm_sessions, unknown_tokens, pending_touches } = options;
         let (warm, pending) = (Coherent::new(warm_sessions), Pending::new(pending_touches));
         Self {
-            state: Arc::new(State::new(store, Arc::clone(&clock), warm, pending)),
+            state: Arc::new(State::new(store, Arc::clone(&clock), warm, pending, Cache::new(unknown_tokens))),
             subjects,
             clock,
             entropy,
@@ -222,6 +222,16 @@ impl SessionManager {
         self.unknown.clear();
         self.verified.clear();
         self.epochs.advance_all();
+    }
+
+    /// Whether this node gave the client of this token another one within the last minute. A request that was under way
+    /// then still bears the old one; its refusal must not take the new one from the client (R067).
+    #[must_use]
+    pub fn was_replaced(&self, token: &str) -> bool {
+        const UNDER_WAY: Duration = Duration::from_secs(60);
+        let hash = SessionToken::parse(token).ok().map(|token| token.hash());
+        let at = hash.and_then(|hash| self.state.replaced.get(&hash));
+        at.is_some_and(|at| self.clock.now().since(at) < UNDER_WAY)
     }
 
     /// Adds a subscriber whose queue holds at most `most` events.

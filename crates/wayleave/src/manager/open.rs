@@ -323,6 +323,9 @@ async fn put(
                 state.store.revoke(&Scope::One(record.slot, record.id)).await?;
                 return Ok(Put::Nowhere);
             }
+            if let Some(gone) = &replaced {
+                state.replaced.insert(gone.token, now);
+            }
             for (gone, cause) in replaced
                 .iter()
                 .map(|gone| (gone, Cause::Replaced))

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::Instrument as _;
 use wayleave_core::id::Slot;
 use wayleave_core::ports::{Clock, Gone, SessionStore, StoreError};
 use wayleave_core::record::Record;
+use wayleave_core::time::Timestamp;
+use wayleave_core::token::TokenHash;
 
 use super::Origin;
 use super::live::{Key, Live};
@@ -24,6 +27,8 @@ pub(super) struct State {
     pub(super) warm: Coherent<Key, Arc<Live>>,
     pub(super) pending: Pending,
     pub(super) subscribers: Subscribers,
+    /// When tokens made way for others in the same client.
+    pub(super) replaced: Cache<TokenHash, Timestamp>,
     turns: [Mutex<()>; TURNS],
 }
 
@@ -33,9 +38,10 @@ impl State {
         clock: Arc<dyn Clock>,
         warm: Coherent<Key, Arc<Live>>,
         pending: Pending,
+        replaced: Cache<TokenHash, Timestamp>,
     ) -> Self {
         let turns = std::array::from_fn(|_| Mutex::new(()));
-        Self { store, clock, warm, pending, subscribers: Subscribers::default(), turns }
+        Self { store, clock, warm, pending, subscribers: Subscribers::default(), replaced, turns }
     }
 
     /// Carries out `change`, which calls the store and then drops from memory what that made stale.
