@@ -5,6 +5,7 @@ mod administration;
 mod administration_settings;
 mod bearer_refresh;
 mod cli;
+mod cookie_sessions;
 mod forward_auth;
 mod http_cors;
 mod http_errors;
