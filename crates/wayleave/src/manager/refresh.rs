@@ -130,7 +130,10 @@ impl SessionManager {
         match self.state.settle([record.slot; 2], change).await? {
             Rotate::Done { record, .. } => Ok(refreshed(record, pair, false)),
             Rotate::Repeat { record, sealed_pair } => match over {
-                Some(limit) => Err(RefreshError::Expired(limit)),
+                Some(limit) => {
+                    self.mark_expired(&record, Passed { limit, idle, activity, now }, shown).await?;
+                    Err(RefreshError::Expired(limit))
+                }
                 None => {
                     let pair = refresh::open_pair(&presented, &sealed_pair).map_err(|_| RefreshError::Invalid)?;
                     self.state.publish(What::RefreshRepeated, Some(&record), &shown.origin);

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Barrier;
 use tokio::task::{JoinHandle, yield_now};
 use wayleave::core::authentication::Level;
+use wayleave::core::record::Limit;
 use wayleave::events::{Cause, What};
 use wayleave::{Open, Opened, Origin};
 
-use crate::fixture::{Verdict, World, drain, entries, open, permissions, refresh_token, shown};
+use crate::fixture::{HOUR, Verdict, World, drain, entries, open, permissions, refresh_token, shown};
 use crate::parking::Spot;
 
 /// Starts `work` and lets the call that comes to `spot` wait there, done and unanswered.
@@ -213,6 +214,55 @@ async fn an_end_leaves_nothing_of_a_change_under_way() {
             assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Invalid, "{spot:?}, {all}");
         }
     }
+}
+
+/// An expiry that was noticed late is not held against the token that came in between, and is written down over any
+/// other change.
+#[tokio::test]
+async fn an_expiry_noticed_late_hits_the_right_token() {
+    for refreshed in [true, false] {
+        let (world, opened) = ready("plain").await;
+        world.clock.advance(12 * HOUR);
+        let (reading, held) = held_at(&world, Spot::Find, validating(&world, &opened)).await;
+        let next = if refreshed {
+            let next = world.refresh(refresh_token(&opened.issued)).await.unwrap_or_else(|error| panic!("{error}"));
+            Some(next.issued.access)
+        } else {
+            let changed = world.manager.change(&opened.record, |record| {
+                record.data = entries(&[("cart", "7")]);
+                Ok::<_, std::convert::Infallible>(())
+            });
+            changed.await.unwrap();
+            None
+        };
+        held.release();
+        assert_eq!(reading.await.unwrap(), Verdict::Expired(Limit::Token));
+        if let Some(next) = next {
+            assert_eq!(world.verdict(&next).await, Verdict::Valid);
+        } else {
+            world.clock.rewind(HOUR);
+            assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Expired(Limit::Token));
+        }
+    }
+}
+
+/// A refused sign-in ends what it was to replace, also if another node exchanged that one's token in between.
+#[tokio::test]
+async fn a_refused_sign_in_ends_what_its_victim_has_become() {
+    let (world, opened) = ready("plain").await;
+    let bob = world.person(2).await;
+    for _ in 0..3 {
+        world.open(&bob, "refusing").await;
+    }
+    let (asking, replacing) = (Arc::clone(&world), Open { replaces: Some(opened.record.id), ..open("refusing") });
+    let work = async move { asking.try_open(&bob, replacing).await.is_err() };
+    let (work, held) = held_at(&world, Spot::Find, work).await;
+    let next = world.second_node().refresh(refresh_token(&opened.issued)).await;
+    let next = next.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(world.verdict(&next.issued.access).await, Verdict::Valid);
+    held.release();
+    assert!(work.await.unwrap());
+    assert_eq!(world.verdict(&next.issued.access).await, Verdict::Invalid);
 }
 
 /// Changes of different people do not wait for each other.

@@ -8,7 +8,9 @@ use wayleave::core::record::Limit;
 use wayleave::events::What;
 use wayleave_testkit::StoreVerb;
 
-use crate::fixture::{HOUR, MINUTE, RefreshVerdict, Verdict, World, drain, kind, open, permissions, refresh_token};
+use crate::fixture::{
+    HOUR, MINUTE, RefreshVerdict, SECOND, Verdict, World, drain, kind, open, permissions, polling, refresh_token,
+};
 
 /// A shorter session timeout ends an idle session at its next request; a longer one lets live ones live longer.
 #[tokio::test]
@@ -31,6 +33,23 @@ async fn the_session_timeout_takes_effect_at_once() {
     let token = world.open(&ada, "web").await.issued.access;
     world.clock.advance(23 * HOUR);
     assert_eq!(world.verdict(&token).await, Verdict::Valid);
+}
+
+/// When a session ends by idling is told as it is: a longer limit counts from the next activity on.
+#[tokio::test]
+async fn the_idle_end_is_told_as_it_is() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let opened = world.open(&ada, "web").await;
+    let (start, token) = (opened.record.created_at, &opened.issued.access);
+    for (timeout, expected) in [(30, 30), (60, 30), (20, 20)] {
+        world.set_timeout(timeout);
+        let session = world.manager.validate(token, &polling()).await.unwrap();
+        assert_eq!(session.idle_expires_at(), Some(start.plus(expected * MINUTE)), "{timeout}");
+    }
+    world.set_timeout(60);
+    world.clock.advance(10 * MINUTE);
+    assert_eq!(world.session(&opened).await.idle_expires_at(), Some(start.plus(70 * MINUTE)));
 }
 
 /// A longer timeout revives nothing that had passed the one before, whether anybody had noticed or not.
@@ -70,6 +89,22 @@ async fn what_a_refresh_finds_expired_stays_so() {
     assert_eq!(world.refresh_verdict(refresh).await, RefreshVerdict::Expired(Limit::Idle));
     assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Expired(Limit::Idle));
     assert_eq!(drain(&mut events), [What::Expired(Limit::Idle)]);
+}
+
+/// Nor is the pair of a lost answer given again once a shorter limit has ended the session.
+#[tokio::test]
+async fn a_lost_answer_is_not_repeated_past_a_limit() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let opened = world.open(&ada, "idle").await;
+    let refresh = refresh_token(&opened.issued);
+    assert_eq!(world.refresh_verdict(refresh).await, RefreshVerdict::Minted);
+    world.clock.advance(2 * SECOND);
+    assert_eq!(world.refresh_verdict(refresh).await, RefreshVerdict::Repeated);
+    world.change_kind("idle", |policy| policy.idle_limit = IdleLimit::Fixed(SECOND));
+    assert_eq!(world.refresh_verdict(refresh).await, RefreshVerdict::Expired(Limit::Idle));
+    world.change_kind("idle", |policy| policy.idle_limit = IdleLimit::Fixed(HOUR));
+    assert_ne!(world.refresh_verdict(refresh).await, RefreshVerdict::Repeated, "for good");
 }
 
 /// A demotion of the account bites at the next request, inside a JWT's life too; a promotion gives nothing that was

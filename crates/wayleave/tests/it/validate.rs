@@ -188,6 +188,26 @@ async fn a_clock_set_back_revives_nothing() {
     }
 }
 
+/// R017: nor does it revive what another node was the first to find expired.
+#[tokio::test]
+async fn what_another_node_found_expired_is_not_revived() {
+    for name in ["web", "plain"] {
+        let world = World::new();
+        let ada = world.person(1).await;
+        let token = world.open(&ada, name).await.issued.access;
+        assert_eq!(world.verdict(&token).await, Verdict::Valid);
+        let other = world.second_node();
+        world.clock.advance(12 * HOUR);
+        for node in [&other, &world] {
+            assert_ne!(node.verdict(&token).await, Verdict::Valid, "{name}");
+        }
+        world.clock.rewind(12 * HOUR);
+        for node in [&world, &other] {
+            assert_ne!(node.verdict(&token).await, Verdict::Valid, "{name}");
+        }
+    }
+}
+
 /// Activity that waits to be written down outlives the token it came by, so that a refresh finds it.
 #[tokio::test]
 async fn an_ended_token_costs_no_activity() {
