@@ -1,5 +1,6 @@
 //! Many requests: unknown tokens, races over the limit of sessions, and what a refusal for rate says.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -213,18 +214,25 @@ async fn racing_sign_ins_keep_the_limit() {
             live += usize::from(world.holding(token).status().await == 200);
         }
         assert_eq!(live, 3, "{at_limit:?}");
-        let mut seen = 0;
-        let events = world.events(&mut seen).await;
-        let count = |name: &str| events.iter().filter(|event| *event == name).count();
-        assert_eq!(count("session.created"), accepted);
-        assert_eq!(count("session.evicted"), accepted - 3);
-        assert_eq!(count("session.limit_refused"), 50 - accepted);
+        let expected = [
+            ("session.created", accepted),
+            ("session.evicted", accepted - 3),
+            ("session.limit_refused", 50 - accepted),
+            ("login.success", accepted),
+        ];
+        let all = |counts: &BTreeMap<String, u32>| {
+            expected.iter().map(|(_, count)| count).sum::<usize>()
+                <= expected.iter().map(|(name, _)| counts.get(*name).map_or(0, |count| *count as usize)).sum()
+        };
+        let counts = world.audit_counts(all).await;
+        for (name, count) in expected {
+            assert_eq!(counts.get(name).map_or(0, |count| *count as usize), count, "{name}");
+        }
     }
 }
 
 fn limit_web(config: &mut Config, most: u32, at_limit: AtLimit) {
-    let mut kinds: std::collections::BTreeMap<_, _> =
-        config.kinds.iter().map(|(name, policy)| (name.clone(), policy.clone())).collect();
+    let mut kinds: BTreeMap<_, _> = config.kinds.iter().map(|(name, policy)| (name.clone(), policy.clone())).collect();
     let web = kinds.get_mut(&"web".parse().unwrap()).unwrap();
     web.concurrency.most = most;
     web.concurrency.at_limit = at_limit;
