@@ -188,7 +188,6 @@ impl Limits {
 }
 
 /// The router of the whole API, without the general layers of [`crate::http::stack`].
-#[must_use]
 pub fn router(app: &Arc<App>, limits: &Limits) -> Router {
     let mut router = OpenApiRouter::new();
     for Row { rules, class, bodies, route: (schemas, paths, mut route) } in table() {

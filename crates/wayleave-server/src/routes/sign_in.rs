@@ -126,6 +126,16 @@ pub struct LoginAnswer {
     must_change_password: bool,
 }
 
+/// What signing in gave, by the transport that was asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum SignedIn {
+    /// The cookies hold the session.
+    Cookie(LoginAnswer),
+    /// The client holds the tokens.
+    Bearer(TokenAnswer),
+}
+
 /// The cookie session that was opened.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -181,7 +191,7 @@ impl TokenAnswer {
 /// CSRF token. An unknown address, a wrong password and a disabled account are answered alike.
 #[utoipa::path(post, path = "/api/auth/login", tag = "sign-in", security(()), request_body = LoginRequest,
     params(("x-csrf-token" = Option<String>, Header, description = "From `GET /api/csrf`; for the cookie transport.")),
-    responses((status = 200, body = Envelope<LoginAnswer>), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Envelope<SignedIn>), (status = "default", body = ErrorBody)))]
 pub async fn login(
     State(app): State<Arc<App>>,
     context: Context,
@@ -224,7 +234,10 @@ pub async fn login(
     });
     note_sign_in(&app, &account.id).await;
     match request.transport {
-        TransportChoice::Bearer => Ok(Envelope::new(TokenAnswer::of(&opened.record, &opened.issued)).into_response()),
+        TransportChoice::Bearer => {
+            let tokens = TokenAnswer::of(&opened.record, &opened.issued);
+            Ok(Envelope::new(SignedIn::Bearer(tokens)).into_response())
+        }
         TransportChoice::Cookie => {
             let answer = LoginAnswer {
                 user: User::of(&account),
@@ -234,7 +247,7 @@ pub async fn login(
                 },
                 must_change_password: account.must_change_password,
             };
-            let mut response = Envelope::new(answer).into_response();
+            let mut response = Envelope::new(SignedIn::Cookie(answer)).into_response();
             set_session_cookies(&app, response.headers_mut(), &opened)?;
             let known = remember_device(&app, &account.id, device.as_ref()).await;
             if let Some(known) = known {

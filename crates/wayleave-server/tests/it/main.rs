@@ -21,6 +21,7 @@ mod password_sign_in;
 mod passwords;
 mod people;
 mod process;
+mod schema;
 mod services;
 mod support;
 mod world;

@@ -56,11 +56,6 @@ impl Process {
     }
 
     /// Ends it at once, as a power cut ends a process.
-    pub(crate) async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    /// The same for a server that others hold too.
     pub(crate) fn kill_now(&self) {
         let id = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").arg("-KILL").arg(id).status().unwrap().success());
