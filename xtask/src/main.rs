@@ -9,6 +9,7 @@ use crate::problem::Problem;
 mod architecture;
 mod bench;
 mod cargo;
+mod openapi;
 mod problem;
 mod readme;
 mod requirements;
@@ -42,6 +43,12 @@ const JOBS: &[Job] = &[
         usage: "readme",
         about: "run the commands of README.md and compare what they print",
         run: readme::run,
+    },
+    Job {
+        name: "openapi",
+        usage: "openapi",
+        about: "write the server's OpenAPI document to spec/openapi.json",
+        run: openapi::run,
     },
     Job {
         name: "requirements",

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method};
 use wayleave::{Origin, Session, Shown, ValidateError};
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::ServiceKey;
-use wayleave_core::token::{ServiceToken, SessionToken};
+use wayleave_core::token::{RefreshToken, ServiceToken, SessionToken, TOKEN_LENGTH};
 use zeroize::Zeroizing;
 
 use crate::app::App;
@@ -44,6 +44,8 @@ const BACKGROUND: &str = "x-wayleave-background";
 pub enum Demand {
     /// Nothing.
     Nobody,
+    /// A valid session, also one that may do nothing but choose a new password.
+    AnySession,
     /// A valid session.
     Session,
     /// A valid session with a recent sign-in.
@@ -254,6 +256,14 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
         network: request.extensions.get::<ClientAddress>().map(|address| address.coarse().to_string().into()),
         actor: None,
     };
+    if request.uri.query().is_some_and(holds_token) {
+        app.record(Entry {
+            event: "token.in_url",
+            source: origin.network.as_deref().map(Into::into),
+            request: origin.request.as_deref().map(Into::into),
+            ..Entry::default()
+        });
+    }
     let cookies = RequestCookies::read(headers)?;
     let cookie = cookies.find(app.cookies.session.name()).inspect_err(|error| match error {
         InvalidCookie::Duplicate => app.record(Entry {
@@ -304,7 +314,7 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
     match rules.demand {
         Demand::Nobody => {}
         Demand::Service => context.service = Some(Arc::new(service(app, &context, credential).await?)),
-        Demand::Session | Demand::Fresh | Demand::Admin => {
+        Demand::AnySession | Demand::Session | Demand::Fresh | Demand::Admin => {
             let session = context.prove(app).await.inspect_err(|error| {
                 *stale_cookie = context.is_stale_cookie(app, error);
             })?;
@@ -313,6 +323,13 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
         }
     }
     Ok(context)
+}
+
+/// Whether a query has something like one of our tokens in it. Nobody reads it there, and somebody's log has it now (R008).
+fn holds_token(query: &str) -> bool {
+    let values = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
+    let prefixes = [SessionToken::PREFIX, RefreshToken::PREFIX, ServiceToken::PREFIX];
+    values.into_iter().any(|value| value.len() == TOKEN_LENGTH && prefixes.iter().any(|start| value.starts_with(start)))
 }
 
 /// Whether the request could have been made by a foreign page with somebody's cookies (R044-R051).
@@ -394,12 +411,24 @@ fn meets(app: &App, demand: Demand, session: &Session) -> Result<(), ApiError> {
     let fresh =
         || session.fresh(max_age, app.now()).map_err(|_| ApiError::step_up(StepUp { acr_values: "1", max_age }));
     match demand {
-        Demand::Nobody | Demand::Session | Demand::Service => Ok(()),
-        Demand::Fresh => fresh(),
+        Demand::Nobody | Demand::Service | Demand::AnySession => Ok(()),
+        Demand::Session => settled(session),
+        Demand::Fresh => {
+            settled(session)?;
+            fresh()
+        }
         Demand::Admin => {
             permitted(session, ADMIN)?;
             fresh()
         }
+    }
+}
+
+/// Whether nothing has to be done before a session may do anything else.
+fn settled(session: &Session) -> Result<(), ApiError> {
+    match session.record().context.get(MUST_CHANGE_PASSWORD) {
+        Some(_) => Err(ApiError::new(ErrorCode::PasswordChangeRequired)),
+        None => Ok(()),
     }
 }
 
@@ -408,11 +437,9 @@ fn meets(app: &App, demand: Demand, session: &Session) -> Result<(), ApiError> {
 /// # Errors
 /// 403 `permission_denied`, or `password_change_required` where that is what stands in the way.
 pub fn permitted(session: &Session, permission: &str) -> Result<(), ApiError> {
+    settled(session)?;
     if session.permissions().contains(permission) {
         return Ok(());
-    }
-    if session.record().context.get(MUST_CHANGE_PASSWORD).is_some() {
-        return Err(ApiError::new(ErrorCode::PasswordChangeRequired));
     }
     // What is no permission at all is not repeated to whoever asked.
     match Permissions::new([permission]) {

@@ -61,8 +61,6 @@ codes! {
     BadRequest = "bad_request", 400, "The request is malformed.";
     /// The request carries credentials in a malformed way, or more than one of them (RFC 6750 section 3.1).
     InvalidRequest = "invalid_request", 400, "The request's credentials are malformed or repeated.";
-    /// The refresh token or authorization grant is unknown, used up, expired or not this client's (RFC 6749 section 5.2).
-    InvalidGrant = "invalid_grant", 400, "The grant is not valid.";
     /// The one-time link is unknown, used up or expired.
     LinkInvalid = "link_invalid", 400, "The link is not valid or no longer valid.";
     /// The invitation is unknown, used up, expired or made for another address.
@@ -106,8 +104,6 @@ codes! {
     EmailTaken = "email_taken", 409, "This e-mail address is already in use.";
     /// The body's length must be declared in `Content-Length`; chunked bodies are not accepted.
     LengthRequired = "length_required", 411, "The request must declare its length.";
-    /// `If-Match` or `If-None-Match` does not hold.
-    PreconditionFailed = "precondition_failed", 412, "The resource has changed meanwhile.";
     /// The body is larger than the route accepts.
     PayloadTooLarge = "payload_too_large", 413, "The request body is too large.";
     /// The request target is too long.
@@ -154,7 +150,6 @@ impl ErrorCode {
             408 => Self::RequestTimeout,
             409 => Self::Conflict,
             411 => Self::LengthRequired,
-            412 => Self::PreconditionFailed,
             413 => Self::PayloadTooLarge,
             414 => Self::UriTooLong,
             415 => Self::UnsupportedMediaType,

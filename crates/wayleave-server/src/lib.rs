@@ -14,6 +14,7 @@ pub mod http;
 pub mod links;
 pub mod logging;
 pub mod metrics;
+mod openapi;
 pub mod router;
 pub mod routes;
 pub mod secrets;

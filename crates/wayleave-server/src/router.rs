@@ -7,7 +7,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
@@ -82,7 +81,7 @@ pub fn table() -> Vec<Row> {
     use ActivityRule::{Asks, Counts};
     use Bodies::{Any, Json};
     use CsrfRule::{Handler, Origin, Token};
-    use Demand::{Admin, Fresh, Nobody, Service, Session};
+    use Demand::{Admin, AnySession, Fresh, Nobody, Service, Session};
 
     let row = |demand, csrf, activity, class, bodies, route| Row {
         rules: Rules { demand, csrf, activity }, class, bodies, route,
@@ -91,11 +90,11 @@ pub fn table() -> Vec<Row> {
         row(Nobody,  Token,   Asks,   Class::Session,   Json, routes!(sign_in::csrf)),
         row(Nobody,  Handler, Counts, Class::Login,     Json, routes!(sign_in::login)),
         row(Nobody,  Origin,  Asks,   Class::Session,   Json, routes!(sign_in::logout)),
-        row(Session, Token,   Asks,   Class::Session,   Json, routes!(sign_in::session)),
-        row(Session, Token,   Counts, Class::Session,   Json, routes!(sign_in::user)),
+        row(AnySession, Token,   Asks,   Class::Session,   Json, routes!(sign_in::session)),
+        row(AnySession, Token,   Counts, Class::Session,   Json, routes!(sign_in::user)),
 
         row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(account::register)),
-        row(Session, Token,   Counts, Class::Login,     Json, routes!(account::change_password)),
+        row(AnySession, Token,   Counts, Class::Login,     Json, routes!(account::change_password)),
         row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(account::reset_password)),
         row(Session, Token,   Counts, Class::Login,     Json, routes!(account::step_up)),
         row(Nobody,  Token,   Asks,   Class::Register,  Json, routes!(setup::page)),
@@ -243,21 +242,8 @@ pub fn openapi() -> OpenApi {
         router = router.routes(row.route);
     }
     let (_, mut document): (Router<Arc<App>>, _) = router.split_for_parts();
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme(
-        "session",
-        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
-            "__Host-id",
-            "The session cookie. Unsafe methods also need the `x-csrf-token` header.",
-        ))),
-    );
-    components.add_security_scheme("bearer", bearer("An access token of a session."));
-    components.add_security_scheme("service", bearer("A service key, `sk_...`."));
+    crate::openapi::complete(&mut document);
     document
-}
-
-fn bearer(description: &str) -> SecurityScheme {
-    SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build())
 }
 
 /// The document as it is served and committed: JSON with two blanks of indentation and a final line break.

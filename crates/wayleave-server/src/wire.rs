@@ -76,6 +76,30 @@ pub struct ErrorInfo {
     pub request_id: Option<String>,
 }
 
+/// The same in the form of RFC 9457, for clients that prefer `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// `about:blank`, or one of the registered types.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the type means.
+    pub title: String,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// A sentence for people, always the same for one code.
+    pub detail: String,
+    /// One of the codes of `spec/errors.toml`.
+    #[schema(example = "session_invalid")]
+    pub code: String,
+    /// The request's id, as it stands in the log.
+    #[schema(required = false)]
+    pub instance: Option<String>,
+    /// More, for programs.
+    #[schema(required = false, value_type = Option<Object>)]
+    pub details: Option<serde_json::Value>,
+}
+
 /// RFC 3339 in UTC, to the second, rounded down.
 #[must_use]
 pub fn rfc3339(at: Timestamp) -> String {
@@ -229,12 +253,23 @@ pub struct PageQuery {
 }
 
 impl PageQuery {
-    /// How many, within bounds.
+    /// The size of the page: 50 unless told.
     ///
     /// # Errors
-    /// 422 outside 1 to 200.
+    /// 422 outside 1 to 200, and for a cursor longer than any of ours.
     pub fn most(&self) -> Result<u32, ApiError> {
-        let limit = self.limit.unwrap_or(50);
-        if (1..=200).contains(&limit) { Ok(limit) } else { Err(ApiError::validation(&[("limit", "1 to 200")])) }
+        if self.after.as_ref().is_some_and(|after| after.len() > 512) {
+            return Err(ApiError::validation(&[("after", "`next` of the page before")]));
+        }
+        page_size(self.limit)
     }
+}
+
+/// The size of a page: 50 unless told.
+///
+/// # Errors
+/// 422 outside 1 to 200.
+pub fn page_size(limit: Option<u32>) -> Result<u32, ApiError> {
+    let limit = limit.unwrap_or(50);
+    if (1..=200).contains(&limit) { Ok(limit) } else { Err(ApiError::validation(&[("limit", "1 to 200")])) }
 }

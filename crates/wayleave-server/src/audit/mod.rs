@@ -54,6 +54,7 @@ fn is_aggregated(event: &str) -> bool {
             | "request.rate_limited"
             | "request.refused"
             | "cookie.duplicate"
+            | "token.in_url"
     )
 }
 

@@ -91,7 +91,7 @@ const INACTIVE: Introspection = Introspection {
 
 /// Says what an access token stands for (RFC 7662). Takes a service key. Every token that proves no session, for
 /// whatever reason, is answered with exactly `{"active":false}` (R073).
-#[utoipa::path(post, path = "/api/auth/introspect", tag = "services", security(("service" = [])),
+#[utoipa::path(post, path = "/api/auth/introspect", operation_id = "introspect_token", tag = "services", security(("service" = [])),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = Introspection), (status = "default", body = ErrorBody)))]
 pub async fn introspect(
@@ -128,7 +128,7 @@ pub async fn introspect(
 
 /// Ends the session behind a token, access or refresh (RFC 7009). Takes a service key, which can end the sessions of
 /// its own subjects only; anything else is answered with 200 and left alone (R072).
-#[utoipa::path(post, path = "/api/auth/revoke", tag = "services", security(("service" = [])),
+#[utoipa::path(post, path = "/api/auth/revoke", operation_id = "revoke_token", tag = "services", security(("service" = [])),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "Always, whatever the token."), (status = "default", body = ErrorBody)))]
 pub async fn revoke(

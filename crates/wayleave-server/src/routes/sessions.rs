@@ -13,11 +13,12 @@ use wayleave::events::Cause;
 use wayleave::{ExtendError, Open, RefreshError};
 use wayleave_core::entries::Entries;
 use wayleave_core::id::SessionId;
-use wayleave_core::permission::{Ceiling, Permissions};
+use wayleave_core::permission::Ceiling;
 use wayleave_core::record::{Client, MAX_LABEL};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 
+use super::admin::{PermissionName, permissions};
 use super::sign_in::{self, TokenAnswer};
 use crate::access::{Carrier, Context};
 use crate::app::App;
@@ -41,11 +42,11 @@ pub struct CreateSession {
     #[schema(max_length = 32)]
     session_type: Option<String>,
     /// Seconds that the tokens should live; cut down to what the kind allows.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
     duration: Option<u32>,
     /// What it asks for; cut down to what key and kind allow.
     #[schema(max_items = 64)]
-    permissions: Option<Vec<String>>,
+    permissions: Option<Vec<PermissionName>>,
     /// What the owner's list shows.
     #[schema(max_length = 256)]
     device: Option<String>,
@@ -55,7 +56,7 @@ pub struct CreateSession {
 ///
 /// Takes a service key. Permissions and duration are cut down to policy, never an error; the answer says what was
 /// granted. A service key can name its own subjects only.
-#[utoipa::path(post, path = "/api/auth/sessions", tag = "sessions", security(("service" = [])),
+#[utoipa::path(post, path = "/api/auth/sessions", operation_id = "create_session", tag = "sessions", security(("service" = [])),
     request_body = CreateSession,
     responses((status = 201, body = Envelope<TokenAnswer>), (status = "default", body = ErrorBody)))]
 pub async fn create(
@@ -74,13 +75,7 @@ pub async fn create(
         Some(name) => sign_in::kind(&app, name)?,
         None => app.options.bearer_kind.clone(),
     };
-    let permissions = match &request.permissions {
-        Some(names) => Some(
-            Permissions::new(names.iter().map(String::as_str))
-                .map_err(|_| ApiError::validation(&[("permissions", "at most 64 well-formed names")]))?,
-        ),
-        None => None,
-    };
+    let permissions = request.permissions.as_deref().map(permissions).transpose()?;
     let label = request.device.filter(|label| !label.is_empty());
     if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL || label.chars().any(char::is_control)) {
         return Err(ApiError::validation(&[("device", "at most 256 bytes without control characters")]));
@@ -121,7 +116,7 @@ fn lifetime(seconds: Option<u32>) -> Result<Option<Duration>, ApiError> {
 }
 
 /// Lists the sessions of the person behind the request, newest first.
-#[utoipa::path(get, path = "/api/auth/sessions", tag = "sessions", params(PageQuery),
+#[utoipa::path(get, path = "/api/auth/sessions", operation_id = "list_sessions", tag = "sessions", params(PageQuery),
     security(("session" = []), ("bearer" = [])),
     responses((status = 200, body = Envelope<PageOf<SessionInfo>>), (status = "default", body = ErrorBody)))]
 pub async fn list(
@@ -130,6 +125,7 @@ pub async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Envelope<PageOf<SessionInfo>>, ApiError> {
     let session = context.session()?;
+    let most = page.most()?;
     let now = app.now();
     let Some(subject) = session.subject() else {
         return Ok(Envelope::new(PageOf {
@@ -137,7 +133,7 @@ pub async fn list(
             next: None,
         }));
     };
-    let listed = app.manager.list(Some(subject), page.after.as_deref(), page.most()?).await?;
+    let listed = app.manager.list(Some(subject), page.after.as_deref(), most).await?;
     let items = listed
         .records
         .iter()
@@ -148,7 +144,7 @@ pub async fn list(
 }
 
 /// The session of the request.
-#[utoipa::path(get, path = "/api/auth/sessions/current", tag = "sessions",
+#[utoipa::path(get, path = "/api/auth/sessions/current", operation_id = "current_session", tag = "sessions",
     security(("session" = []), ("bearer" = [])),
     responses((status = 200, body = Envelope<SessionInfo>), (status = "default", body = ErrorBody)))]
 pub async fn current(State(app): State<Arc<App>>, context: Context) -> Result<Envelope<SessionInfo>, ApiError> {
@@ -184,7 +180,7 @@ pub struct Validation {
 }
 
 /// Checks the session of the request. Does not count as activity. A 401 also says `data: {valid: false, reason}`.
-#[utoipa::path(get, path = "/api/auth/sessions/validate", tag = "sessions",
+#[utoipa::path(get, path = "/api/auth/sessions/validate", operation_id = "validate_session", tag = "sessions",
     security(("session" = []), ("bearer" = [])),
     responses((status = 200, body = Envelope<Validation>), (status = "default", body = ErrorBody)))]
 pub async fn validate(State(app): State<Arc<App>>, context: Context) -> Result<Response, ApiError> {
@@ -232,7 +228,7 @@ pub struct RefreshRequest {
 ///
 /// A token is good for one use; presenting a spent one ends the whole family of sessions. A client that lost the
 /// answer may ask again within a few seconds and gets the identical pair.
-#[utoipa::path(post, path = "/api/auth/sessions/refresh", tag = "sessions", security(()),
+#[utoipa::path(post, path = "/api/auth/sessions/refresh", operation_id = "refresh_session", tag = "sessions", security(()),
     request_body = RefreshRequest,
     responses((status = 200, body = Envelope<TokenAnswer>), (status = "default", body = ErrorBody)))]
 pub async fn refresh(
@@ -263,7 +259,7 @@ pub async fn logout(state: State<Arc<App>>, context: Context) -> Response {
 #[serde(deny_unknown_fields)]
 pub struct ExtendRequest {
     /// Seconds from now; cut down to what the kind allows. The full lifetime unless told.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
     duration: Option<u32>,
 }
 
@@ -279,7 +275,7 @@ pub struct Extended {
 }
 
 /// Extends the session within its kind's limits. Nothing moves the absolute limit.
-#[utoipa::path(post, path = "/api/auth/sessions/extend", tag = "sessions",
+#[utoipa::path(post, path = "/api/auth/sessions/extend", operation_id = "extend_session", tag = "sessions",
     security(("session" = []), ("bearer" = [])), request_body = ExtendRequest,
     responses((status = 200, body = Envelope<Extended>), (status = "default", body = ErrorBody)))]
 pub async fn extend(
@@ -314,8 +310,8 @@ fn renew_cookie(app: &App, context: &Context, headers: &mut HeaderMap, end: Time
 }
 
 /// Ends one session of the person behind the request. Somebody else's is answered like one that does not exist.
-#[utoipa::path(delete, path = "/api/auth/sessions/{id}", tag = "sessions",
-    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 40)),
+#[utoipa::path(delete, path = "/api/auth/sessions/{id}", operation_id = "end_session", tag = "sessions",
+    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The session.", max_length = 40)),
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
 pub async fn end_one(State(app): State<Arc<App>>, context: Context, Path(id): Path<String>) -> Result<Done, ApiError> {
     let session = context.session()?;
@@ -355,7 +351,7 @@ pub struct EndedCount {
 }
 
 /// Ends the other sessions, or all sessions, of the person behind the request.
-#[utoipa::path(delete, path = "/api/auth/sessions", tag = "sessions",
+#[utoipa::path(delete, path = "/api/auth/sessions", operation_id = "end_sessions", tag = "sessions",
     security(("session" = []), ("bearer" = [])), params(EndQuery),
     responses((status = 200, body = Envelope<EndedCount>), (status = "default", body = ErrorBody)))]
 pub async fn end_many(

@@ -37,7 +37,7 @@ const SCRIPT: &str = "if(location.hash.length>1){document.getElementById('token'
 decodeURIComponent(location.hash.slice(1));history.replaceState(null,'',location.pathname)}";
 
 /// The page that makes the first administrator.
-#[utoipa::path(get, path = "/setup", tag = "account", security(()),
+#[utoipa::path(get, path = "/setup", operation_id = "setup_page", tag = "account", security(()),
     responses((status = 200, description = "The form.", content_type = "text/html", body = String),
               (status = "default", body = ErrorBody)))]
 pub async fn page(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
@@ -66,9 +66,10 @@ pub struct SetupRequest {
 }
 
 /// Makes the first administrator. Takes the page's form or the same as JSON.
-#[utoipa::path(post, path = "/setup", tag = "account", security(()),
+#[utoipa::path(post, path = "/setup", operation_id = "setup", tag = "account", security(()),
     request_body(content((SetupRequest = "application/json"), (SetupRequest = "application/x-www-form-urlencoded"))),
-    responses((status = 201, content((Envelope<User> = "application/json"), (String = "text/html"))),
+    responses((status = 201, description = "The account; for the page's form, a page that says so.",
+               content((Envelope<User> = "application/json"), (String = "text/html"))),
               (status = "default", content((ErrorBody = "application/json"), (String = "text/html")))))]
 pub async fn submit(State(app): State<Arc<App>>, context: Context, request: Request) -> Result<Response, ApiError> {
     let json = is_json(request.headers());

@@ -53,14 +53,19 @@ pub struct CsrfAnswer {
 /// signing in, whose answer brings a new one already.
 #[utoipa::path(get, path = "/api/csrf", tag = "sign-in", security(()),
     responses((status = 200, body = CsrfAnswer), (status = "default", body = ErrorBody)))]
-pub async fn csrf(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub async fn csrf(State(app): State<Arc<App>>, context: Context, headers: HeaderMap) -> Result<Response, ApiError> {
     let cookies = RequestCookies::read(&headers)?;
     let session = cookies.find(app.cookies.session.name())?.and_then(|text| SessionToken::parse(text).ok());
     let mut set = HeaderMap::new();
     let token = match session {
         Some(session) => {
             let token = app.csrf.issue(CsrfBinding::Session(&session.hash().0), &*app.entropy)?;
-            put_cookie(&mut set, cookie(app.cookies.csrf.set(&token, Lifetime::BrowserSession))?);
+            // As long as the session; one that is over may still be signed out, or exchanged for another.
+            let lives = match app.manager.validate(&session.reveal(), &context.shown()).await {
+                Ok(session) => Lifetime::For(session.expires_at().since(app.now())),
+                Err(_) => Lifetime::BrowserSession,
+            };
+            put_cookie(&mut set, cookie(app.cookies.csrf.set(&token, lives))?);
             token
         }
         None => {
@@ -190,7 +195,8 @@ impl TokenAnswer {
 /// `"transport":"bearer"` the body has the tokens instead (`TokenAnswer`), and a request without any cookie needs no
 /// CSRF token. An unknown address, a wrong password and a disabled account are answered alike.
 #[utoipa::path(post, path = "/api/auth/login", tag = "sign-in", security(()), request_body = LoginRequest,
-    params(("x-csrf-token" = Option<String>, Header, description = "From `GET /api/csrf`; for the cookie transport.")),
+    params(("x-csrf-token" = Option<String>, Header, max_length = 256,
+            description = "From `GET /api/csrf`; for the cookie transport.")),
     responses((status = 200, body = Envelope<SignedIn>), (status = "default", body = ErrorBody)))]
 pub async fn login(
     State(app): State<Arc<App>>,

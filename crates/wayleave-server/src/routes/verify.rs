@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use wayleave::Session;
 
-use crate::access::{Carrier, Context, MUST_CHANGE_PASSWORD, permitted};
+use crate::access::{Carrier, Context, permitted};
 use crate::app::App;
-use crate::error::{ApiError, ErrorCode};
+use crate::error::ApiError;
 use crate::http::fetch_metadata::{self, Sensitivity};
 use crate::http::query::Query;
 use crate::wire::ErrorBody;
@@ -56,9 +56,6 @@ pub async fn verify(
         if !original.is_safe() {
             fetch_metadata::judge(&app.cookies.origins, &original, &headers, Sensitivity::Sensitive).into_result()?;
         }
-    }
-    if session.record().context.get(MUST_CHANGE_PASSWORD).is_some() {
-        return Err(ApiError::new(ErrorCode::PasswordChangeRequired));
     }
     if let Some(permission) = &query.permission {
         permitted(session, permission)?;

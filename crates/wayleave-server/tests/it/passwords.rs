@@ -136,7 +136,8 @@ async fn a_forced_change_comes_before_everything_else() {
         {
             ann.get(path).await.assert_code(403, "password_change_required");
         }
-        ann.post("/api/auth/step-up", &json!({ "password": PASSWORD })).await.assert_status(200);
+        let proof = json!({ "password": PASSWORD });
+        ann.post("/api/auth/step-up", &proof).await.assert_code(403, "password_change_required");
         if transport == "bearer" {
             continue;
         }

@@ -9,11 +9,10 @@ use utoipa::ToSchema;
 use wayleave_core::ports::{AuditQuery as Rows, AuditRow};
 use wayleave_core::time::Timestamp;
 
-use super::page_size;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::query::Query;
-use crate::wire::{Envelope, ErrorBody, PageOf};
+use crate::wire::{Envelope, ErrorBody, PageOf, page_size};
 
 /// Which rows to read.
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -144,7 +144,7 @@ pub async fn create(
 
 /// Withdraws an invitation.
 #[utoipa::path(delete, path = "/api/admin/invitations/{id}", operation_id = "admin_withdraw_invitation",
-    tag = "admin", security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 43)),
+    tag = "admin", security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The invitation, as the list calls it.", max_length = 43)),
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
 pub async fn withdraw(State(app): State<Arc<App>>, context: Context, Path(id): Path<String>) -> Result<Done, ApiError> {
     let missing = || ApiError::new(ErrorCode::NotFound);

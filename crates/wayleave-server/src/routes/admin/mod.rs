@@ -37,7 +37,7 @@ pub struct PermissionName(String);
 ///
 /// # Errors
 /// 422 when a name is malformed or there are more than 64.
-fn permissions(names: &[PermissionName]) -> Result<Permissions, ApiError> {
+pub(super) fn permissions(names: &[PermissionName]) -> Result<Permissions, ApiError> {
     let malformed =
         || ApiError::validation(&[("permissions", "at most 64 names of 1 to 64 characters: a-z, 0-9, `: _ . -`")]);
     if names.len() > MAX_PERMISSIONS {
@@ -49,15 +49,6 @@ fn permissions(names: &[PermissionName]) -> Result<Permissions, ApiError> {
 /// Names for an answer.
 fn names(permissions: &Permissions) -> Vec<String> {
     permissions.iter().map(str::to_owned).collect()
-}
-
-/// The size of a page: 50 unless told.
-///
-/// # Errors
-/// 422 outside 1 to 200.
-fn page_size(limit: Option<u32>) -> Result<u32, ApiError> {
-    let limit = limit.unwrap_or(50);
-    if (1..=200).contains(&limit) { Ok(limit) } else { Err(ApiError::validation(&[("limit", "1 to 200")])) }
 }
 
 /// A one-time link. It is shown this once.

@@ -153,7 +153,7 @@ pub async fn create(
 
 /// Withdraws a service's key. The sessions that it opened are not honoured any more either.
 #[utoipa::path(delete, path = "/api/admin/service-keys/{name}", operation_id = "admin_revoke_service_key",
-    tag = "admin", security(("session" = []), ("bearer" = [])), params(("name" = String, Path, max_length = 32)),
+    tag = "admin", security(("session" = []), ("bearer" = [])), params(("name" = String, Path, description = "The service.", max_length = 32)),
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
 pub async fn revoke(State(app): State<Arc<App>>, context: Context, Path(name): Path<String>) -> Result<Done, ApiError> {
     let missing = || ApiError::new(ErrorCode::NotFound);

@@ -9,13 +9,12 @@ use wayleave_core::id::SessionId;
 use wayleave_core::ports::Lookup;
 use wayleave_core::subject::Subject;
 
-use super::page_size;
 use crate::access::Context;
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::query::Query;
 use crate::routes::sessions::EndedCount;
-use crate::wire::{Done, Envelope, ErrorBody, PageOf, SessionInfo};
+use crate::wire::{Done, Envelope, ErrorBody, PageOf, SessionInfo, page_size};
 
 /// Longest cursor.
 const MOST_CURSOR: usize = 512;
@@ -60,7 +59,7 @@ pub async fn list(
 
 /// Shows one session, ended or not.
 #[utoipa::path(get, path = "/api/admin/sessions/{id}", operation_id = "admin_show_session", tag = "admin",
-    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 32)),
+    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The session.", max_length = 32)),
     responses((status = 200, body = Envelope<SessionInfo>), (status = "default", body = ErrorBody)))]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -75,7 +74,7 @@ pub async fn show(
 
 /// Ends one session, whoever's it is.
 #[utoipa::path(delete, path = "/api/admin/sessions/{id}", operation_id = "admin_end_session", tag = "admin",
-    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 32)),
+    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The session.", max_length = 32)),
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
 pub async fn end_one(State(app): State<Arc<App>>, context: Context, Path(id): Path<String>) -> Result<Done, ApiError> {
     let id = parse_id(&id)?;

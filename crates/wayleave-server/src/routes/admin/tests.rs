@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::wire::page_size;
 
 fn named(names: &[&str]) -> Vec<PermissionName> {
     names.iter().map(|name| PermissionName((*name).to_owned())).collect()

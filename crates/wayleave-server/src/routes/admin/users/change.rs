@@ -143,7 +143,7 @@ fn set<T: Clone>(held: &mut T, new: Option<&T>) {
 /// Permissions that are taken away are gone from live sessions at their next request. No change may leave the
 /// deployment without an administrator who can sign in.
 #[utoipa::path(patch, path = "/api/admin/users/{id}", operation_id = "admin_change_user", tag = "admin",
-    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 27)),
+    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The account.", max_length = 27)),
     request_body = ChangeUser,
     responses((status = 200, body = Envelope<Person>),
               (status = 409, description = "Another account has this address, nobody would be left to administer \

@@ -16,7 +16,7 @@ use wayleave_core::authentication::Method;
 use wayleave_core::ports::{Account, AccountId, InsertAccount};
 use wayleave_core::subject::Subject;
 
-use super::{LinkAnswer, PermissionName, entry, names, page_size, permissions, record};
+use super::{LinkAnswer, PermissionName, entry, names, permissions, record};
 use crate::access::Context;
 use crate::app::App;
 use crate::audit::Entry;
@@ -27,7 +27,7 @@ use crate::links;
 use crate::routes::account::{display_name, new_account};
 use crate::routes::sessions::EndedCount;
 use crate::routes::sign_in;
-use crate::wire::{Done, Envelope, ErrorBody, PageOf, rfc3339};
+use crate::wire::{Done, Envelope, ErrorBody, PageOf, page_size, rfc3339};
 
 pub use change::*;
 pub use fields::LabelText;
@@ -147,7 +147,7 @@ pub async fn list(
 
 /// Shows one account.
 #[utoipa::path(get, path = "/api/admin/users/{id}", operation_id = "admin_show_user", tag = "admin",
-    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 27)),
+    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The account.", max_length = 27)),
     responses((status = 200, body = Envelope<Person>), (status = "default", body = ErrorBody)))]
 pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Envelope<Person>, ApiError> {
     Ok(Envelope::new(Person::of(&account(&app, &id).await?)))
@@ -239,7 +239,7 @@ pub async fn create(
 
 /// Forgets the failed sign-ins of an account, so that the next attempt counts as the first.
 #[utoipa::path(post, path = "/api/admin/users/{id}/unlock", operation_id = "admin_unlock_user", tag = "admin",
-    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 27)),
+    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The account.", max_length = 27)),
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
 pub async fn unlock(State(app): State<Arc<App>>, context: Context, Path(id): Path<String>) -> Result<Done, ApiError> {
     let account = account(&app, &id).await?;
@@ -250,7 +250,7 @@ pub async fn unlock(State(app): State<Arc<App>>, context: Context, Path(id): Pat
 
 /// Makes a link that sets a new password, good once. It is shown this once; the password in force stays until then.
 #[utoipa::path(post, path = "/api/admin/users/{id}/reset-link", operation_id = "admin_create_reset_link",
-    tag = "admin", security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 27)),
+    tag = "admin", security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The account.", max_length = 27)),
     responses((status = 201, body = Envelope<LinkAnswer>),
               (status = 409, description = "The account is disabled.", body = ErrorBody),
               (status = "default", body = ErrorBody)))]
@@ -275,7 +275,7 @@ async fn make_reset_link(app: &App, context: &Context, account: &Account) -> Res
 
 /// Ends every session of an account.
 #[utoipa::path(delete, path = "/api/admin/users/{id}/sessions", operation_id = "admin_end_sessions_of_user",
-    tag = "admin", security(("session" = []), ("bearer" = [])), params(("id" = String, Path, max_length = 27)),
+    tag = "admin", security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The account.", max_length = 27)),
     responses((status = 200, body = Envelope<EndedCount>), (status = "default", body = ErrorBody)))]
 pub async fn end_sessions(
     State(app): State<Arc<App>>,
