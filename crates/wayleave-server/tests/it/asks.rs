@@ -1,0 +1,173 @@
+//! A request of every route that succeeds when the right role sends it, and the routes as the router's table has them.
+
+use axum::body::Body;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Request};
+use serde_json::{Value, json};
+use utoipa::openapi::HttpMethod;
+use wayleave_server::access::{Demand, Rules};
+use wayleave_server::router::{self, Bodies};
+
+use crate::roles::{ANN, Role, Scene, role};
+use crate::world::{Client, OTHER_PASSWORD, PASSWORD};
+
+/// A row of the router's table.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) rules: Rules,
+    pub(crate) bodies: Bodies,
+}
+
+impl Route {
+    /// `METHOD /path`
+    pub(crate) fn line(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// Whether the method changes nothing by its definition.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.method == "GET"
+    }
+
+    /// The role whose request succeeds.
+    pub(crate) fn right_role(&self) -> &'static Role {
+        role(match self.rules.demand {
+            // Demands nothing of the guard, and answers for itself whether there is a session.
+            Demand::Nobody if self.path.ends_with("/validate") => "right user",
+            Demand::Nobody => "nobody",
+            Demand::AnySession | Demand::Session | Demand::Fresh => "right user",
+            Demand::Admin => "administrator",
+            Demand::Service => "service key",
+        })
+    }
+}
+
+/// The router's table.
+pub(crate) fn routes() -> Vec<Route> {
+    let rows = router::table();
+    let routes: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let (path, method) = row.route().unwrap();
+            let method = match method {
+                HttpMethod::Get => "GET",
+                HttpMethod::Post => "POST",
+                HttpMethod::Put => "PUT",
+                HttpMethod::Delete => "DELETE",
+                HttpMethod::Patch => "PATCH",
+                HttpMethod::Options | HttpMethod::Head | HttpMethod::Trace => panic!("{path}"),
+            };
+            Route { method, path: path.to_owned(), rules: row.rules, bodies: row.bodies }
+        })
+        .collect();
+    assert!(routes.len() > 40);
+    routes
+}
+
+/// A target and a body.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// `METHOD /path?query`
+    pub(crate) line: String,
+    pub(crate) body: Content,
+}
+
+/// A body.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Nothing,
+    Json(Value),
+    Form(String),
+}
+
+impl Ask {
+    /// The request that `client` would send.
+    pub(crate) fn request(&self, client: &Client<'_>) -> Request<Body> {
+        match &self.body {
+            Content::Nothing => client.request(&self.line, None),
+            Content::Json(body) => client.request(&self.line, Some(body)),
+            Content::Form(form) => with_body(client.request(&self.line, None), FORM, form),
+        }
+    }
+
+    /// The body's media type and text.
+    pub(crate) fn text(&self) -> (&'static str, String) {
+        match &self.body {
+            Content::Nothing => (JSON, String::new()),
+            Content::Json(body) => (JSON, body.to_string()),
+            Content::Form(form) => (FORM, form.clone()),
+        }
+    }
+}
+
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The request with another body.
+pub(crate) fn with_body(request: Request<Body>, media: &str, body: &str) -> Request<Body> {
+    let (mut parts, _) = request.into_parts();
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_str(media).unwrap());
+    parts.headers.insert(CONTENT_LENGTH, body.len().into());
+    Request::from_parts(parts, Body::from(body.to_owned()))
+}
+
+/// What the right role has to ask of a route to succeed.
+pub(crate) fn ask_of(route: &Route, scene: &Scene) -> Ask {
+    let fact = |name: &str| scene.fact(name).to_owned();
+    let line = route.line();
+    let body = match line.as_str() {
+        "POST /api/auth/login" => Some(json!({ "email": ANN, "password": PASSWORD, "transport": "bearer" })),
+        "POST /api/auth/register" => Some(json!({
+            "email": "guest@example.com", "password": OTHER_PASSWORD, "name": "Guest",
+            "invitation": fact("invitation_token"),
+        })),
+        "POST /api/auth/password" => Some(json!({ "current_password": PASSWORD, "new_password": OTHER_PASSWORD })),
+        "POST /api/auth/password/reset" => {
+            Some(json!({ "token": fact("reset_token"), "new_password": OTHER_PASSWORD }))
+        }
+        "POST /api/auth/step-up" => Some(json!({ "password": PASSWORD })),
+        "POST /setup" => Some(json!({
+            "token": fact("setup_token"), "email": "first@example.com", "password": OTHER_PASSWORD, "name": "First",
+        })),
+        "POST /api/auth/sessions" => Some(json!({ "subject": "customer-18" })),
+        "POST /api/auth/sessions/refresh" => Some(json!({ "refresh_token": fact("refresh_token") })),
+        "POST /api/auth/sessions/extend" => Some(json!({})),
+        "PUT /api/admin/settings" => Some(json!({
+            "policy": {
+                "session_timeout_minutes": 5, "lockout_attempts": 3, "lockout_window_minutes": 15,
+                "lockout_minutes": 30, "registration": "closed",
+            },
+            "revision": 0,
+        })),
+        "POST /api/admin/users" => Some(json!({ "email": "made@example.com", "name": "Made" })),
+        "PATCH /api/admin/users/{id}" => Some(json!({ "role": "Yönetici" })),
+        "POST /api/admin/invitations" => Some(json!({})),
+        "POST /api/admin/service-keys" => {
+            Some(json!({ "name": "another", "permissions": ["read:profile"], "expires_in": 3600 }))
+        }
+        _ => None,
+    };
+    let body = match line.as_str() {
+        "POST /api/auth/introspect" | "POST /api/auth/revoke" => {
+            Content::Form(format!("token={}", fact("session_token")))
+        }
+        _ => body.map_or(Content::Nothing, Content::Json),
+    };
+    let id = if route.path.starts_with("/api/admin/users/") {
+        "user"
+    } else if route.path.starts_with("/api/admin/invitations/") {
+        "invitation"
+    } else {
+        "session"
+    };
+    let query = match line.as_str() {
+        "DELETE /api/auth/sessions" => "?scope=others".to_owned(),
+        "DELETE /api/admin/sessions" => format!("?subject=user:{}", fact("user")),
+        _ => String::new(),
+    };
+    let line = line.replace("{id}", scene.fact(id)).replace("{name}", "spare") + &query;
+    assert!(!line.contains('{'), "{line}");
+    Ask { line, body }
+}
