@@ -77,8 +77,14 @@ pub fn decide(
     now: Timestamp,
 ) -> Decision {
     let idle = policy.idle(record.remembered, session_timeout);
+    let outlived = policy.follows_timeout(record.remembered)
+        && presented.activity.seen_at <= session_timeout.dead_before()
+        && session_timeout.dead_before() > Timestamp::MIN;
     if let Some(limit) = record.passed(now, idle, presented.activity) {
         return Decision::Expired(limit);
+    }
+    if outlived {
+        return Decision::Expired(Limit::Idle);
     }
     if record.subject.is_some() {
         if !standing.active {

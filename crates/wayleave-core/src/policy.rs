@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::authentication::Level;
 use crate::id::IdPrefix;
 use crate::permission::{Ceiling, Permissions};
+use crate::time::Timestamp;
 
 /// The name of a kind: a lower-case letter followed by at most 31 lower-case letters, digits, `-` or `_`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -208,6 +209,12 @@ impl Policy {
         }
     }
 
+    /// Whether the administrators' timeout decides over a session, remembered or not.
+    #[must_use]
+    pub const fn follows_timeout(&self, remembered: bool) -> bool {
+        matches!(self.idle_limit, IdleLimit::SessionTimeout) && !(remembered && self.remembered.is_some())
+    }
+
     /// The idle limit of a session, under the administrators' current timeout.
     #[must_use]
     pub fn idle(&self, remembered: bool, session_timeout: SessionTimeout) -> Option<Duration> {
@@ -224,6 +231,7 @@ impl Policy {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct SessionTimeout {
     minutes: u16,
+    dead_before: Timestamp,
 }
 
 impl SessionTimeout {
@@ -232,13 +240,37 @@ impl SessionTimeout {
     /// # Errors
     /// [`InvalidPolicy::SessionTimeout`] outside 5 to 1440.
     pub const fn from_minutes(minutes: u16) -> Result<Self, InvalidPolicy> {
-        if minutes >= 5 && minutes <= 1440 { Ok(Self { minutes }) } else { Err(InvalidPolicy::SessionTimeout) }
+        if minutes >= 5 && minutes <= 1440 {
+            Ok(Self { minutes, dead_before: Timestamp::MIN })
+        } else {
+            Err(InvalidPolicy::SessionTimeout)
+        }
     }
 
     /// Whole minutes.
     #[must_use]
     pub const fn minutes(self) -> u16 {
         self.minutes
+    }
+
+    /// The timeout `next`, in the place of this one from `at` on. What this one had ended by then stays ended, also
+    /// where nobody has noticed yet.
+    #[must_use]
+    pub fn changed_to(self, next: Self, at: Timestamp) -> Self {
+        let ended = at.minus(self.as_duration());
+        Self { minutes: next.minutes, dead_before: self.dead_before.max(next.dead_before).max(ended) }
+    }
+
+    /// A session under the timeout whose last activity was then or earlier has ended, by a timeout of the past.
+    #[must_use]
+    pub const fn dead_before(self) -> Timestamp {
+        self.dead_before
+    }
+
+    /// The same timeout, with what is remembered of those before it.
+    #[must_use]
+    pub const fn with_dead_before(self, dead_before: Timestamp) -> Self {
+        Self { minutes: self.minutes, dead_before }
     }
 
     /// The same as a length of time.
@@ -251,7 +283,7 @@ impl SessionTimeout {
 impl Default for SessionTimeout {
     /// 30 minutes: the upper end of what OWASP advises for low-risk applications.
     fn default() -> Self {
-        Self { minutes: 30 }
+        Self { minutes: 30, dead_before: Timestamp::MIN }
     }
 }
 
@@ -424,6 +456,17 @@ mod tests {
         assert_eq!(SessionTimeout::from_minutes(1441), Err(InvalidPolicy::SessionTimeout));
         assert_eq!(SessionTimeout::from_minutes(5).unwrap().as_duration(), Duration::from_secs(300));
         assert_eq!(SessionTimeout::from_minutes(1440).unwrap().minutes(), 1440);
+    }
+
+    #[test]
+    fn what_a_timeout_ended_stays_ended_under_the_next() {
+        let minutes = |minutes| SessionTimeout::from_minutes(minutes).unwrap();
+        let at = Timestamp::from_seconds(1_700_000_000);
+        let raised = minutes(5).changed_to(minutes(1440), at);
+        assert_eq!((raised.minutes(), raised.dead_before()), (1440, at.minus(Duration::from_secs(300))));
+        // A longer one ends nothing that a shorter one before it had spared.
+        let again = raised.changed_to(minutes(60), at.plus(Duration::from_secs(1)));
+        assert_eq!(again.dead_before(), raised.dead_before());
     }
 
     #[test]

@@ -139,9 +139,10 @@ impl App {
 
     /// Puts the policy that administrators decided on into force.
     pub fn apply_policy(&self) {
-        let policy = &self.policy.current().policy;
+        let in_force = self.policy.current();
+        let policy = &in_force.policy;
         self.passwords.set_rule(policy.lockout());
-        let rules = Rules { session_timeout: policy.session_timeout(), ..(*self.manager.rules()).clone() };
+        let rules = Rules { session_timeout: in_force.session_timeout(), ..(*self.manager.rules()).clone() };
         self.manager.set_rules(rules);
     }
 

@@ -246,7 +246,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         routing: keys.routing(),
         rules: Rules {
             kinds: config.kinds.clone(),
-            session_timeout: policy.current().policy.session_timeout(),
+            session_timeout: policy.current().session_timeout(),
             refresh_window: config.sessions.refresh_window,
         },
         audience: Audience { issuer: issuer.into(), audience: audience.into() },

@@ -10,6 +10,7 @@ use wayleave_core::lockout::Rule;
 use wayleave_core::policy::SessionTimeout;
 use wayleave_core::ports::{SetSetting, Settings, StoreError};
 use wayleave_core::record::Revision;
+use wayleave_core::time::Timestamp;
 
 use crate::config::Registration;
 
@@ -75,9 +76,8 @@ impl Policy {
         problems
     }
 
-    /// The session timeout.
-    #[must_use]
-    pub fn session_timeout(&self) -> SessionTimeout {
+    /// The session timeout by itself.
+    fn session_timeout(&self) -> SessionTimeout {
         SessionTimeout::from_minutes(self.session_timeout_minutes).unwrap_or_default()
     }
 
@@ -93,13 +93,32 @@ impl Policy {
     }
 }
 
+/// What is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    policy: Policy,
+    /// See [`SessionTimeout::dead_before`]; milliseconds since the epoch.
+    dead_before: i64,
+}
+
 /// The policy in force, and the revision it is stored under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
     /// The policy.
     pub policy: Policy,
+    /// See [`SessionTimeout::dead_before`].
+    dead_before: Timestamp,
     /// `None` while nobody changed the configured default.
     pub revision: Option<Revision>,
+}
+
+impl InForce {
+    /// The session timeout, which remembers what earlier ones ended.
+    #[must_use]
+    pub fn session_timeout(&self) -> SessionTimeout {
+        self.policy.session_timeout().with_dead_before(self.dead_before)
+    }
 }
 
 /// Reads and changes the policy.
@@ -128,7 +147,11 @@ impl PolicySettings {
     pub async fn load(store: Arc<dyn Settings>, default: Policy) -> Result<Self, StoreError> {
         let settings = Self {
             store,
-            current: RwLock::new(Arc::new(InForce { policy: default.clone(), revision: None })),
+            current: RwLock::new(Arc::new(InForce {
+                policy: default.clone(),
+                dead_before: Timestamp::MIN,
+                revision: None,
+            })),
             default,
         };
         settings.reload().await?;
@@ -147,11 +170,15 @@ impl PolicySettings {
     /// As [`Self::load`]; the policy in force stays.
     pub async fn reload(&self) -> Result<bool, StoreError> {
         let stored = match self.store.get(NAME).await? {
-            Some(setting) => InForce {
-                policy: serde_json::from_slice(&setting.value).map_err(StoreError::corrupt)?,
-                revision: Some(setting.revision),
-            },
-            None => InForce { policy: self.default.clone(), revision: None },
+            Some(setting) => {
+                let stored: Stored = serde_json::from_slice(&setting.value).map_err(StoreError::corrupt)?;
+                InForce {
+                    policy: stored.policy,
+                    dead_before: Timestamp::from_millis(stored.dead_before),
+                    revision: Some(setting.revision),
+                }
+            }
+            None => InForce { policy: self.default.clone(), dead_before: Timestamp::MIN, revision: None },
         };
         if !stored.policy.problems().is_empty() {
             return Err(StoreError::Corrupt(None));
@@ -164,15 +191,28 @@ impl PolicySettings {
         Ok(changed)
     }
 
-    /// Stores `policy`, which must be within bounds, if the one in force is still `expected`.
+    /// Stores `policy`, which must be within bounds, if the one in force is still `expected`. What the session timeout
+    /// before had ended by `now` stays ended.
     ///
     /// # Errors
     /// See [`ChangeError`].
-    pub async fn change(&self, policy: Policy, expected: Option<Revision>) -> Result<Arc<InForce>, ChangeError> {
-        let value = serde_json::to_vec(&policy).map_err(|error| ChangeError::Store(StoreError::corrupt(error)))?;
+    pub async fn change(
+        &self,
+        policy: Policy,
+        expected: Option<Revision>,
+        now: Timestamp,
+    ) -> Result<Arc<InForce>, ChangeError> {
+        let before = self.current();
+        if before.revision != expected {
+            return Err(ChangeError::Conflict);
+        }
+        let dead_before = before.session_timeout().changed_to(policy.session_timeout(), now).dead_before();
+        let stored = Stored { policy, dead_before: dead_before.as_millis() };
+        let value = serde_json::to_vec(&stored).map_err(|error| ChangeError::Store(StoreError::corrupt(error)))?;
+        let policy = stored.policy;
         match self.store.set(NAME, &value, expected).await? {
             SetSetting::Done(revision) => {
-                let now = Arc::new(InForce { policy, revision: Some(revision) });
+                let now = Arc::new(InForce { policy, dead_before, revision: Some(revision) });
                 let mut current = self.current.write();
                 // A later change may have come back first.
                 if current.revision < now.revision {

@@ -77,7 +77,7 @@ pub async fn change(
     }
     let before = app.policy.current();
     let expected = (revision > 0).then_some(Revision(revision));
-    let after = app.policy.change(policy, expected).await.map_err(|error| match error {
+    let after = app.policy.change(policy, expected, app.now()).await.map_err(|error| match error {
         ChangeError::Conflict => ApiError::new(ErrorCode::Conflict),
         ChangeError::Store(error) => error.into(),
     })?;
