@@ -238,7 +238,7 @@ struct Everybody(Permissions);
 #[async_trait]
 impl Subjects for Everybody {
     async fn standing(&self, _: &Subject) -> Result<Standing, StoreError> {
-        Ok(Standing { active: true, epoch: 0, ceiling: Ceiling::Only(self.0.clone()), licensed: false })
+        Ok(Standing { active: true, until: None, epoch: 0, ceiling: Ceiling::Only(self.0.clone()), licensed: false })
     }
 }
 

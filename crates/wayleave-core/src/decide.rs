@@ -13,6 +13,8 @@ use crate::time::Timestamp;
 pub struct Standing {
     /// Whether it may have sessions at all.
     pub active: bool,
+    /// From then on it may not, without anybody doing anything: a service key that expires.
+    pub until: Option<Timestamp>,
     /// Grows when everything that was opened before must end: a changed password, a withdrawn licence.
     pub epoch: u64,
     /// The most it may do.
@@ -23,7 +25,13 @@ pub struct Standing {
 
 impl Standing {
     /// A subject of whom nothing is known but that it may sign in: for deployments without a directory, and guests.
-    pub const UNRESTRICTED: Self = Self { active: true, epoch: 0, ceiling: Ceiling::Any, licensed: false };
+    pub const UNRESTRICTED: Self = Self { active: true, until: None, epoch: 0, ceiling: Ceiling::Any, licensed: false };
+
+    /// Whether it may have sessions at `now`.
+    #[must_use]
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.active && self.until.is_none_or(|end| now < end)
+    }
 }
 
 /// What a request shows besides its token.
@@ -87,7 +95,7 @@ pub fn decide(
         return Decision::Expired(Limit::Idle);
     }
     if record.subject.is_some() {
-        if !standing.active {
+        if !standing.is_active(now) {
             return Decision::Refused(Refusal::Disabled);
         }
         if record.epoch < standing.epoch {

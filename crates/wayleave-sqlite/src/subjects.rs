@@ -14,7 +14,7 @@ pub(crate) const SERVICE: &str = "SELECT permissions, expires_at, revoked_at FRO
 
 /// A subject that does not exist.
 const fn nobody(permissions: Permissions) -> Standing {
-    Standing { active: false, epoch: 0, ceiling: Ceiling::Only(permissions), licensed: false }
+    Standing { active: false, until: None, epoch: 0, ceiling: Ceiling::Only(permissions), licensed: false }
 }
 
 #[async_trait]
@@ -46,6 +46,7 @@ impl SqliteStore {
         let row = Columns(&row);
         Ok(Some(Standing {
             active: !row.flag("disabled")?,
+            until: None,
             epoch: row.number("epoch")?,
             ceiling: Ceiling::Only(row.permissions("permissions")?),
             licensed: false,
@@ -57,9 +58,11 @@ impl SqliteStore {
             return Ok(None);
         };
         let row = Columns(&row);
-        let live = row.optional_time("revoked_at")?.is_none() && self.clock.now() < row.time("expires_at")?;
+        let expires_at = row.time("expires_at")?;
+        let live = row.optional_time("revoked_at")?.is_none() && self.clock.now() < expires_at;
         Ok(Some(Standing {
             active: live,
+            until: Some(expires_at),
             epoch: 0,
             ceiling: Ceiling::Only(row.permissions("permissions")?),
             licensed: false,

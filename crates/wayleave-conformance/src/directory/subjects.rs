@@ -36,8 +36,8 @@ pub(super) async fn of_accounts_stand_as_their_account(bench: Bench<Directory>) 
             panic!("not updated");
         };
         held = Account { revision, ..change };
-        let Standing { active, epoch, ceiling, licensed } = standing(&directory, &subject).await;
-        assert_eq!((active, licensed), (!held.disabled, false));
+        let Standing { active, until, epoch, ceiling, licensed } = standing(&directory, &subject).await;
+        assert_eq!((active, until, licensed), (!held.disabled, None, false));
         // What a disabled account might do is nobody's business.
         if active {
             assert_eq!((epoch, ceiling), (held.epoch, Ceiling::Only(held.permissions.clone())));
@@ -53,8 +53,10 @@ pub(super) async fn of_services_stand_as_their_key(bench: Bench<Directory>) {
     let key = service_key("shop");
     assert_eq!(directory.service_keys.insert(&key).await.unwrap(), InsertServiceKey::Done);
     for subject in [customer, Subject::external("shop", "2").unwrap()] {
-        let Standing { active, epoch: _, ceiling, licensed } = standing(&directory, &subject).await;
+        let Standing { active, until, epoch: _, ceiling, licensed } = standing(&directory, &subject).await;
         assert_eq!((active, ceiling, licensed), (true, Ceiling::Only(key.permissions.clone()), false));
+        // Whoever keeps the answer knows from it when to stop.
+        assert_eq!(until, Some(key.expires_at));
     }
     for stranger in ["ext:shop2:1", "ext:Shop:1", "ext:sho:p:1"] {
         assert!(!standing(&directory, &subject(stranger)).await.active, "{stranger}");

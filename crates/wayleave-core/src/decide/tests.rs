@@ -30,7 +30,7 @@ fn good() -> Case {
         },
         timeout: SessionTimeout::default(),
         record: record(),
-        standing: Standing { active: true, epoch: 4, ceiling: Ceiling::Any, licensed: true },
+        standing: Standing { active: true, until: None, epoch: 4, ceiling: Ceiling::Any, licensed: true },
         fingerprint: Some(KNOWN),
         activity: None,
         now: START.plus(10 * MINUTE),
@@ -400,4 +400,35 @@ fn freshness_has_a_closed_boundary() {
 fn use_does_not_refresh_the_sign_in() {
     let used = Record { last_seen_at: START.plus(HOUR), created_at: START.plus(HOUR), ..record() };
     assert_eq!(fresh(&used, 5 * MINUTE, START.plus(HOUR)), Err(StepUp { max_age: 5 * MINUTE }));
+}
+
+/// R020: a standing that ends by itself ends at its very instant.
+#[test]
+fn a_standing_ends_by_itself() {
+    check(vec![
+        ("just before", |case| case.standing.until = Some(case.now.plus(TICK)), full()),
+        ("at its end", |case| case.standing.until = Some(case.now), Decision::Refused(Refusal::Disabled)),
+    ]);
+}
+
+/// R013, R017: what an earlier session timeout had ended stays ended under a longer one.
+#[test]
+fn a_longer_timeout_revives_nothing() {
+    fn under_the_timeout(case: &mut Case, dead_before: Timestamp) {
+        case.policy.idle_limit = IdleLimit::SessionTimeout;
+        case.timeout = SessionTimeout::from_minutes(1440).unwrap().with_dead_before(dead_before);
+        case.activity = Some(Activity { seen_at: START, idle_expires_at: None });
+    }
+    check(vec![
+        ("active after", |case| under_the_timeout(case, START.minus(TICK)), full()),
+        ("active before", |case| under_the_timeout(case, START), idle()),
+        (
+            "not under the timeout",
+            |case| {
+                under_the_timeout(case, START);
+                case.policy.idle_limit = IdleLimit::Fixed(30 * MINUTE);
+            },
+            full(),
+        ),
+    ]);
 }

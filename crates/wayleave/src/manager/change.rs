@@ -114,7 +114,7 @@ impl SessionManager {
         let rules = self.rules();
         let policy = rules.kinds.policy(&record.kind).ok_or(OpenError::UnknownKind)?;
         let standing = self.subjects.standing(evidence.subject()).await?;
-        open::admit(policy, &standing, &evidence)?;
+        open::admit(policy, &standing, &evidence, self.clock.now())?;
         let fresh = evidence.authentication();
         let methods = record.authentication.map_or(fresh.methods, |known| {
             fresh.methods.iter().fold(known.methods, wayleave_core::authentication::Methods::with)

@@ -30,6 +30,8 @@ pub(super) struct Live {
     pub(super) drifted: bool,
     /// The client changed, and the kind wants a fresh proof before anything sensitive then.
     pub(super) suspect: bool,
+    /// When its subject's standing ends by itself.
+    pub(super) until: Option<Timestamp>,
     pub(super) epoch: u64,
     /// The latest activity in milliseconds; moves with every request and is written down now and then.
     seen_at: AtomicI64,
@@ -45,16 +47,18 @@ pub(super) struct Judged {
     pub(super) watched: bool,
     pub(super) drifted: bool,
     pub(super) suspect: bool,
+    /// When its subject's standing ends by itself.
+    pub(super) until: Option<Timestamp>,
     pub(super) epoch: u64,
 }
 
 impl Live {
     pub(super) fn new(judged: Judged, seen_at: Timestamp) -> Self {
-        let Judged { record, permissions, idle, watched, drifted, suspect, epoch } = judged;
+        let Judged { record, permissions, idle, watched, drifted, suspect, until, epoch } = judged;
         let seen = seen_at.as_millis();
         let noted_at = AtomicI64::new(record.last_seen_at.as_millis().max(seen));
         let seen_at = AtomicI64::new(seen);
-        Self { record, permissions, idle, watched, drifted, suspect, epoch, seen_at, noted_at }
+        Self { record, permissions, idle, watched, drifted, suspect, until, epoch, seen_at, noted_at }
     }
 
     /// The latest activity. Its idle end follows from the limit under which this entry was judged.

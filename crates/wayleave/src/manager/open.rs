@@ -117,7 +117,7 @@ impl SessionManager {
         let subject = evidence.subject().clone();
         // Asked of the directory itself: a cached answer might be older than the evidence.
         let standing = self.subjects.standing(&subject).await?;
-        admit(policy, &standing, &evidence)?;
+        admit(policy, &standing, &evidence, self.clock.now())?;
         let now = self.clock.now();
         let permissions = grant(policy, &standing, &evidence, open.permissions.as_ref());
         let draft = Draft {
@@ -353,8 +353,13 @@ async fn put(
 }
 
 /// Whether a subject that stands so may have a session of this kind from this evidence.
-pub(super) fn admit(policy: &Policy, standing: &Standing, evidence: &Evidence) -> Result<(), OpenError> {
-    if !standing.active || evidence.epoch() < standing.epoch {
+pub(super) fn admit(
+    policy: &Policy,
+    standing: &Standing,
+    evidence: &Evidence,
+    now: Timestamp,
+) -> Result<(), OpenError> {
+    if !standing.is_active(now) || evidence.epoch() < standing.epoch {
         return Err(OpenError::Refused);
     }
     if evidence.authentication().level < policy.level {

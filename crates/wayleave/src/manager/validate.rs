@@ -120,6 +120,7 @@ impl SessionManager {
     fn warm_session(&self, view: &TokenView, shown: &Shown, now: Timestamp) -> Option<Session> {
         let live = self.state.warm.find(&view.key)?;
         if live.epoch != self.epochs.of(view.slot)
+            || live.until.is_some_and(|end| now >= end)
             || !live.judged_for(shown.fingerprint)
             || live.record.passed(now, live.idle, live.activity()).is_some()
         {
@@ -162,7 +163,8 @@ impl SessionManager {
                 let idle = policy.idle(record.remembered, rules.session_timeout);
                 let watched = policy.fingerprint != FingerprintMode::Off;
                 let suspect = drifted && policy.fingerprint == FingerprintMode::StepUp;
-                let judged = Judged { record, permissions, idle, watched, drifted, suspect, epoch };
+                let judged =
+                    Judged { record, permissions, idle, watched, drifted, suspect, until: standing.until, epoch };
                 let live = Arc::new(Live::new(judged, activity.seen_at));
                 self.state.warm.fill(before, view.key, Arc::clone(&live));
                 self.note(&live, shown, now);

@@ -26,6 +26,7 @@ impl MemoryDirectory {
         let account = AccountId::of_subject(subject).and_then(|id| state.accounts.get(&id));
         account.map_or_else(nobody, |account| Standing {
             active: !account.disabled,
+            until: None,
             epoch: account.epoch,
             ceiling: Ceiling::Only(account.permissions.clone()),
             licensed: false,
@@ -38,6 +39,7 @@ impl MemoryDirectory {
         let key = subject.service().and_then(|service| state.service_keys.get(service));
         key.map_or_else(nobody, |key| Standing {
             active: key.is_live(now),
+            until: Some(key.expires_at),
             epoch: 0,
             ceiling: Ceiling::Only(key.permissions.clone()),
             licensed: false,
@@ -47,5 +49,5 @@ impl MemoryDirectory {
 
 /// The standing of a subject that does not exist.
 fn nobody() -> Standing {
-    Standing { active: false, epoch: 0, ceiling: Ceiling::Only(Permissions::none()), licensed: false }
+    Standing { active: false, until: None, epoch: 0, ceiling: Ceiling::Only(Permissions::none()), licensed: false }
 }
