@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::problem::Problem;
 
-/// Folders that hold no sources of ours.
+/// What holds no sources of ours.
 const SKIPPED: &[&str] = &[".git", "target", "node_modules", "dist", "wayleave-data"];
 
 /// The folder that holds the root `Cargo.toml`.
@@ -36,10 +36,12 @@ pub(crate) fn sources(root: &Path) -> Result<Vec<SourceFile>, Problem> {
         for entry in std::fs::read_dir(&folder).map_err(broken)? {
             let entry = entry.map_err(broken)?;
             let kind = entry.file_type().map_err(broken)?;
+            // In a second worktree `.git` is a file.
+            if SKIPPED.iter().any(|name| entry.file_name() == *name) {
+                continue;
+            }
             if kind.is_dir() {
-                if !SKIPPED.iter().any(|name| entry.file_name() == *name) {
-                    folders.push(entry.path());
-                }
+                folders.push(entry.path());
             } else if kind.is_file()
                 && let Some(text) = read_text(&entry.path())?
             {
