@@ -76,7 +76,12 @@ pub fn open(config: &Config, entropy: &dyn Entropy) -> Result<Opened, SecretsErr
     let used = database.or_else(|| folder.occupant(path));
     match (&origin, used) {
         (Origin::Credential(_), _) => Err(SecretsError::Missing { path: path.into() }),
-        (Origin::File(_), Some(evidence)) => Err(SecretsError::Lost { path: path.into(), evidence }),
+        // What was found may be the key of another first start, which came in between.
+        (Origin::File(_), Some(evidence)) => match file::read(&origin) {
+            Ok(keys) => Ok(Opened { folder, keys, generated: false }),
+            Err(SecretsError::Missing { .. }) => Err(SecretsError::Lost { path: path.into(), evidence }),
+            Err(other) => Err(other),
+        },
         (Origin::File(_), None) => {
             let generated = file::create(path, &MasterKeys::generate(KeyId(1), entropy)?, entropy)?;
             Ok(Opened { folder, keys: file::read(&origin)?, generated })
