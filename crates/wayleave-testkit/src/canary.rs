@@ -96,6 +96,41 @@ impl Canary {
     /// encodings is reported for the first of them.
     #[must_use]
     pub fn find_in(&self, haystack: &[u8]) -> Vec<Sighting> {
+        Haystack::new(haystack).find(self)
+    }
+}
+
+/// Something to look through for many secrets: what decoding takes is done once.
+pub struct Haystack<'a> {
+    raw: &'a [u8],
+    lower: Vec<u8>,
+    percent: [Decoded; 2],
+    unescaped: Vec<Decoded>,
+}
+
+impl<'a> Haystack<'a> {
+    /// Makes `haystack` ready to be searched.
+    #[must_use]
+    pub fn new(haystack: &'a [u8]) -> Self {
+        let mut unescaped = Vec::new();
+        let mut latest = Decoded::plain(haystack);
+        // A log line that is JSON may quote a body that is JSON.
+        for _ in 0..3 {
+            latest = latest.unescape();
+            unescaped.push(latest.clone());
+        }
+        Self {
+            raw: haystack,
+            lower: haystack.to_ascii_lowercase(),
+            percent: [b'+', b' '].map(|blank| Decoded::percent(haystack, blank)),
+            unescaped,
+        }
+    }
+
+    /// Everywhere that it holds the secret of `canary`; see [`Canary::find_in`].
+    #[must_use]
+    pub fn find(&self, canary: &Canary) -> Vec<Sighting> {
+        let secret = canary.secret();
         let mut found = Vec::new();
         let mut add = |encoding, places: Vec<usize>| {
             for at in places {
@@ -104,28 +139,24 @@ impl Canary {
                 }
             }
         };
-        add(Encoding::Raw, positions(haystack, &self.secret));
-        add(Encoding::Hex, positions(&haystack.to_ascii_lowercase(), hex(&self.secret).as_bytes()));
+        add(Encoding::Raw, positions(self.raw, secret));
+        add(Encoding::Hex, positions(&self.lower, hex(secret).as_bytes()));
         for (encoding, alphabet) in [(Encoding::Base64, alphabet::STANDARD), (Encoding::Base64Url, alphabet::URL_SAFE)]
         {
             let engine = GeneralPurpose::new(&alphabet, NO_PAD);
-            for needle in (0..3).map(|shift| base64_core(&engine, &self.secret, shift)) {
-                add(encoding, positions(haystack, needle.as_bytes()));
+            for needle in (0..3).map(|shift| base64_core(&engine, secret, shift)) {
+                add(encoding, positions(self.raw, needle.as_bytes()));
             }
         }
-        for blank in [b'+', b' '] {
-            let plain = Decoded::percent(haystack, blank);
-            add(Encoding::Percent, plain.positions(&self.secret));
+        for plain in &self.percent {
+            add(Encoding::Percent, plain.positions(secret));
         }
-        let mut unescaped = Decoded::plain(haystack);
-        // A log line that is JSON may quote a body that is JSON.
-        for _ in 0..3 {
-            unescaped = unescaped.unescape();
-            add(Encoding::Escaped, unescaped.positions(&self.secret));
+        for plain in &self.unescaped {
+            add(Encoding::Escaped, plain.positions(secret));
         }
         for separator in [", ", ","] {
-            let numbers: Vec<String> = self.secret.iter().map(u8::to_string).collect();
-            add(Encoding::Decimal, positions(haystack, numbers.join(separator).as_bytes()));
+            let numbers: Vec<String> = secret.iter().map(u8::to_string).collect();
+            add(Encoding::Decimal, positions(self.raw, numbers.join(separator).as_bytes()));
         }
         found
     }
@@ -142,6 +173,7 @@ impl fmt::Debug for Canary {
 pub struct TooShort;
 
 /// A haystack after decoding, with the place in the original that each byte came from.
+#[derive(Clone)]
 struct Decoded {
     bytes: Vec<u8>,
     origins: Vec<usize>,
@@ -260,7 +292,14 @@ fn positions(haystack: &[u8], needle: &[u8]) -> Vec<usize> {
     if needle.is_empty() {
         return Vec::new();
     }
-    haystack.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle).map(|(at, _)| at).collect()
+    let finder = memchr::memmem::Finder::new(needle);
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = haystack.get(from..).and_then(|rest| finder.find(rest)) {
+        found.push(from + at);
+        from += at + 1;
+    }
+    found
 }
 
 fn hex(bytes: &[u8]) -> String {
