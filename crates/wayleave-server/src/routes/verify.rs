@@ -7,10 +7,11 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use wayleave::Session;
+use wayleave_core::permission::Permissions;
 
 use crate::access::{Carrier, Context, permitted};
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::http::fetch_metadata::{self, Sensitivity};
 use crate::http::query::Query;
 use crate::wire::ErrorBody;
@@ -58,6 +59,8 @@ pub async fn verify(
         }
     }
     if let Some(permission) = &query.permission {
+        // What is no name of a permission is not repeated in the answer either.
+        Permissions::new([permission.as_str()]).map_err(|_| ApiError::new(ErrorCode::PermissionDenied))?;
         permitted(session, permission)?;
     }
     let mut response = StatusCode::OK.into_response();

@@ -103,6 +103,10 @@ async fn permissions_are_asked_for_by_name() {
     for hostile in ["%22%0d%0aset-cookie:%20a=b", "%00", "a%22,error=%22x", "%F0%9F%94%91", "%ff"] {
         let answer = ann.get(&format!("{VERIFY}?permission={hostile}")).await;
         assert!([400, 403].contains(&answer.status.as_u16()), "{hostile}");
+        assert!(
+            !answer.text().contains("permission\":") && !answer.headers.contains_key("www-authenticate"),
+            "{hostile}"
+        );
         assert!(!answer.headers.contains_key("set-cookie"));
     }
 }
