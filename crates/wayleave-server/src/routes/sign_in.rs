@@ -222,6 +222,7 @@ pub async fn login(
     };
     app.metrics.login("success");
     let account = verified.account.clone();
+    let new_device = request.transport == TransportChoice::Cookie && !verified.known_device;
     let open = Opening {
         kind: match request.transport {
             TransportChoice::Cookie => app.options.cookie_kind.clone(),
@@ -236,6 +237,8 @@ pub async fn login(
     app.record(crate::audit::Entry {
         subject: opened.record.subject.as_ref().map(|subject| subject.as_str().into()),
         session: Some(app.reference(&opened.record.id)),
+        // For whoever watches the log: somebody signed in where nobody had before (R105).
+        reason: new_device.then_some("new_device"),
         ..context.entry("login.success")
     });
     note_sign_in(&app, &account.id).await;

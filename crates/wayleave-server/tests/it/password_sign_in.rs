@@ -369,6 +369,24 @@ async fn credentials_are_not_taken_from_elsewhere() {
     client.ask_as_is(request(LOGIN, &fields, form)).await.assert_code(415, "unsupported_media_type");
 }
 
+/// R105: the log tells a sign-in from a browser that nobody had used before from one at home, and says when failures
+/// became a lock.
+#[tokio::test]
+async fn new_browsers_are_noticed() {
+    let world = world().await;
+    let mut home = world.signed_in(ANN).await;
+    home.sign_in(ANN, PASSWORD).await.assert_status(200);
+    world.signed_in(ANN).await;
+    world.with_tokens(ANN).await;
+    let rows = world.audited("login.success").await;
+    let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref()).collect();
+    assert_eq!(reasons, [Some("new_device"), None, Some("new_device"), None]);
+    for _ in 0..5 {
+        guess(&home, ANN, "wrong wrong wrong").await.assert_status(401);
+    }
+    assert_eq!(world.audited("login.locked").await.len(), 1);
+}
+
 /// R163: a sign-in, a failure and a throttled attempt are one row each, and metrics count them.
 #[tokio::test]
 async fn sign_ins_are_counted() {

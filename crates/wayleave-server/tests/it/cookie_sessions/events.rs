@@ -43,7 +43,7 @@ async fn signing_in_and_out() {
     assert_eq!(rows, outcome(401, ["login.failure unknown_account"]));
     world.pass(31 * MINUTE);
     let rows = rows_of(&mut client, line, login(ANN, PASSWORD)).await;
-    assert_eq!(rows, outcome(200, ["login.success", "session.created"]));
+    assert_eq!(rows, outcome(200, ["login.success new_device", "session.created"]));
     // Again in the same browser: the old session makes way.
     let rows = rows_of(&mut client, line, login(ANN, PASSWORD)).await;
     assert_eq!(rows, outcome(200, ["login.success", "session.created", "session.revoked replaced"]));

@@ -260,7 +260,9 @@ async fn eviction_is_noticed_and_can_be_refused() {
         let events = world.events(&mut seen).await;
         match at_limit {
             AtLimit::EvictOldest | AtLimit::EvictLeastRecentlySeen => {
-                assert_eq!(events, ["login.success", "session.created", "session.evicted", "session.unknown_token"]);
+                let expected =
+                    ["login.success new_device", "session.created", "session.evicted", "session.unknown_token"];
+                assert_eq!(events, expected);
             }
             AtLimit::Refuse => {
                 assert_eq!(answer.code(), "session_limit_reached");
