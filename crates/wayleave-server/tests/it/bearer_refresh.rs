@@ -243,6 +243,37 @@ async fn nothing_moves_the_absolute_limit() {
     ann.refresh(&token(&pair, "refresh_token")).await.assert_code(401, "session_expired");
 }
 
+/// R001, R004: tokens of one person share their public prefix and nothing else, and hold neither person nor time.
+#[tokio::test]
+async fn tokens_mean_nothing() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let world = World::with(Keeping::Memory, |_| {}).await;
+    let account = world.person(ANN, &[]).await;
+    for name in ["session_token", "refresh_token"] {
+        let mut seen: Vec<Vec<u8>> = Vec::new();
+        for _ in 0..30 {
+            let (_, data) = world.with_tokens(ANN).await;
+            let text = token(&data, name);
+            let bytes = URL_SAFE_NO_PAD.decode(&text[3..]).unwrap();
+            assert_eq!(bytes.len(), 38, "256 random bits, routing and a checksum");
+            assert!(!text.contains(&account.id.to_string()[5..]));
+            for other in &seen {
+                let alike = other.iter().zip(&bytes).take_while(|(one, other)| one == other).count();
+                assert!(alike < 4, "{alike} bytes alike");
+                let same = other.iter().zip(&bytes).filter(|(one, other)| one == other).count();
+                assert!(same < 8, "{same} of 38 bytes are the same");
+            }
+            seen.push(bytes);
+        }
+        // No byte stands still: there is neither a time nor a shard in clear.
+        for place in 0..38 {
+            assert!(seen.iter().any(|bytes| bytes[place] != seen[0][place]), "byte {place} of {name}");
+        }
+    }
+}
+
 /// R006, A43: each token opens its own door alone.
 #[tokio::test]
 async fn tokens_are_not_taken_for_each_other() {

@@ -143,6 +143,26 @@ async fn sessions_of_a_withdrawn_key_are_over() {
     bank.get_with(text(&others, "session_token"), "/api/auth/sessions/current").await.assert_status(200);
 }
 
+/// DESIGN 6.11: the sessions of a key end when the key does, in memory too, and refresh no more.
+#[tokio::test]
+async fn sessions_of_an_ended_key_are_over() {
+    let world = world().await;
+    let mut admin = world.administrator().await;
+    let body = json!({ "name": "shop", "permissions": [], "expires_in": 60 });
+    let mut shop = world.bearer(&admin.post("/api/admin/service-keys", &body).await.data("secret"));
+    for kind in ["standard", "api"] {
+        let data = open(&mut shop, json!({ "subject": "a", "session_type": kind })).await;
+        let access = text(&data, "session_token");
+        world.pass(Duration::from_secs(29));
+        shop.get_with(access, "/api/auth/sessions/current").await.assert_status(200);
+        if kind == "api" {
+            world.pass(Duration::from_secs(2));
+            shop.get_with(access, "/api/auth/sessions/current").await.assert_code(401, "session_invalid");
+            shop.refresh(text(&data, "refresh_token")).await.assert_code(401, "refresh_failed");
+        }
+    }
+}
+
 /// R073, A79: whatever proves no session is answered with the same bytes, to services alone, and never stored.
 #[tokio::test]
 async fn introspection_is_no_oracle() {
