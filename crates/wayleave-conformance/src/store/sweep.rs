@@ -47,6 +47,7 @@ pub(super) async fn removes_by_every_limit(bench: Bench<Store>) {
     assert_kept(&store, &renewable).await;
 }
 
+/// R169: a step of a sweep is as long as it is told to be.
 pub(super) async fn removes_at_most_so_many(bench: Bench<Store>) {
     let store = bench.fresh().await;
     let ended: Vec<_> = (0..10).map(|n| record(n).of(&person(n % 3)).idle_until(at(n.into())).build()).collect();

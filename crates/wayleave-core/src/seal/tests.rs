@@ -310,3 +310,16 @@ fn frozen_refusals_hold() {
         });
     }
 }
+
+/// R157: nothing is compressed: an envelope is longer by the same, whatever is in it.
+#[test]
+fn an_envelope_tells_the_length_and_nothing_else() {
+    let ring = ring(key(1, 1));
+    let place = Place { purpose: "session data", name: b"one" };
+    for length in [0, 1, 1000, 16 * 1024] {
+        let zeros = ring.seal(place, &vec![0; length], random());
+        let noise: Vec<u8> = (0..length).map(|at| random()[at % SALT]).collect();
+        assert_eq!(zeros.len(), length + OVERHEAD);
+        assert_eq!(ring.seal(place, &noise, random()).len(), length + OVERHEAD);
+    }
+}
