@@ -74,6 +74,8 @@ pub struct Arguments {
     pub server: ServerBinary,
     /// Set in the processes that this one starts to measure memory in.
     pub probe: Option<(Case, usize)>,
+    /// Set in the process that this one starts to compare the server with.
+    pub bare: bool,
 }
 
 impl Arguments {
@@ -87,6 +89,7 @@ impl Arguments {
             parts: Vec::new(),
             server: ServerBinary::Build,
             probe: None,
+            bare: false,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -100,6 +103,7 @@ impl Arguments {
                 }
                 "--server" => read.server = ServerBinary::At(arguments.next()?.into()),
                 "--no-build" => read.server = ServerBinary::Beside,
+                "--bare" => read.bare = true,
                 "--probe" => read.probe = Some((Case::of_name(&arguments.next()?)?, arguments.next()?.parse().ok()?)),
                 _ => return None,
             }

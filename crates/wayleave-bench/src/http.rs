@@ -1,5 +1,6 @@
 //! Validation over HTTP: paired rounds of `wrk` against a plain route and the session route of one real server.
 
+mod bare;
 mod client;
 mod server;
 mod wrk;
@@ -10,6 +11,7 @@ use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::report::{Row, grouped};
 
+pub(crate) use bare::serve as serve_bare;
 pub(crate) use server::{Server, binary, sign_in};
 
 use wrk::Header;
@@ -26,24 +28,38 @@ pub(crate) fn rows(plan: Plan, server: &ServerBinary) -> Result<Vec<Row>, Proble
     wrk::find()?;
     let binary = binary(server)?;
     let mut rows = Vec::new();
-    for store in plan.http_stores {
+    let bare = Server::bare()?;
+    for (position, store) in plan.http_stores.iter().enumerate() {
         let server = Server::start(&binary, store, &[])?;
         let person = "ann@example.org";
         server.register(person)?;
         let cookie = Header::cookie(&server.sign_in_with_cookie(person)?);
         let bearer = Header::bearer(&server.sign_in(person)?.session_token);
         let name = store.split(':').next().unwrap_or(store);
+        let plain = Load { server: &server, path: PLAIN, header: None };
+        if position == 0 {
+            let rounds = pairs(plan, Load { server: &bare, ..plain }, plain)?;
+            rows.extend(two_rows("plain route of the server", "bare axum", &rounds, Judged::No));
+        }
         let loads = [
-            ("validate, cookie", VALIDATE, &cookie, Judged::Yes),
-            ("validate, bearer", VALIDATE, &bearer, Judged::Yes),
-            ("plain route that is sent the cookie", PLAIN, &cookie, Judged::No),
+            ("plain route that is sent the cookie", Load { header: Some(&cookie), ..plain }, Judged::No),
+            ("validate, cookie", Load { path: VALIDATE, header: Some(&cookie), ..plain }, Judged::Yes),
+            ("validate, bearer", Load { path: VALIDATE, header: Some(&bearer), ..plain }, Judged::Yes),
         ];
-        for (what, path, header, judged) in loads {
-            let rounds = pairs(plan, &server, path, header)?;
-            rows.extend(two_rows(&format!("{name}: {what}"), &rounds, judged));
+        for (what, load, judged) in loads {
+            let rounds = pairs(plan, plain, load)?;
+            rows.extend(two_rows(&format!("{name}: {what}"), "the plain route", &rounds, judged));
         }
     }
     Ok(rows)
+}
+
+/// What is asked of whom.
+#[derive(Copy, Clone)]
+struct Load<'a> {
+    server: &'a Server,
+    path: &'a str,
+    header: Option<&'a Header>,
 }
 
 /// Whether a load has a target.
@@ -65,43 +81,40 @@ struct Round {
     micros: f64,
 }
 
-fn pairs(plan: Plan, server: &Server, path: &str, header: &Header) -> Result<Vec<Pair>, Problem> {
+fn pairs(plan: Plan, plain: Load<'_>, other: Load<'_>) -> Result<Vec<Pair>, Problem> {
     // Nobody counts the first second of either.
-    for (path, header) in [(PLAIN, None), (path, Some(header))] {
-        round(server, path, header, 1)?;
+    for load in [plain, other] {
+        round(load, 1)?;
     }
     (0..plan.http_rounds)
-        .map(|_| {
-            let plain = round(server, PLAIN, None, plan.http_seconds)?;
-            let other = round(server, path, Some(header), plan.http_seconds)?;
-            Ok(Pair { plain, other })
-        })
+        .map(|_| Ok(Pair { plain: round(plain, plan.http_seconds)?, other: round(other, plan.http_seconds)? }))
         .collect()
 }
 
-fn round(server: &Server, path: &str, header: Option<&Header>, seconds: u32) -> Result<Round, Problem> {
+fn round(load: Load<'_>, seconds: u32) -> Result<Round, Problem> {
+    let Load { server, path, header } = load;
     let before = server.process().processor_time()?;
-    let load = wrk::run(&server.url(path), header, seconds)?;
+    let done = wrk::run(&server.url(path), header, seconds)?;
     let spent = server.process().processor_time()?.saturating_sub(before);
-    if load.failed > 0 || load.requests == 0 {
-        return Err(Problem::Load { failed: load.failed, all: load.requests });
+    if done.failed > 0 || done.requests == 0 {
+        return Err(Problem::Load { failed: done.failed, all: done.requests });
     }
-    Ok(Round { per_second: load.per_second, micros: spent.as_secs_f64() * 1e6 / load.requests as f64 })
+    Ok(Round { per_second: done.per_second, micros: spent.as_secs_f64() * 1e6 / done.requests as f64 })
 }
 
-fn two_rows(what: &str, rounds: &[Pair], judged: Judged) -> [Row; 2] {
+fn two_rows(what: &str, against: &str, rounds: &[Pair], judged: Judged) -> [Row; 2] {
     let samples = |of: fn(&Pair) -> f64| Samples::new(rounds.iter().map(of).collect());
     let ratio = samples(|pair| pair.other.per_second / pair.plain.per_second);
     let (plain, other) = (samples(|pair| pair.plain.per_second), samples(|pair| pair.other.per_second));
     let throughput = Row::new(format!("{what}: throughput"), format!("{} /s", grouped(other.median())))
-        .against(format!("`{PLAIN}`, {} /s", grouped(plain.median())), ratio.median())
+        .against(format!("{against}, {} /s", grouped(plain.median())), ratio.median())
         .spread(&ratio);
     let more = samples(|pair| pair.other.micros - pair.plain.micros);
     let (plain, other) = (samples(|pair| pair.plain.micros), samples(|pair| pair.other.micros));
     let (least, most) = more.range();
     let result = format!("{:+.2} µs ({least:+.2} to {most:+.2})", more.median());
-    let processor = Row::new(format!("{what}: server's processor time beyond the plain route"), result)
-        .against(format!("`{PLAIN}`, {:.2} µs", plain.median()), other.median() / plain.median());
+    let processor = Row::new(format!("{what}: processor time beyond {against}"), result)
+        .against(format!("{against}, {:.2} µs", plain.median()), other.median() / plain.median());
     match judged {
         Judged::Yes => [
             throughput.target("at least 0.93", ratio.median() >= LEAST_THROUGHPUT),

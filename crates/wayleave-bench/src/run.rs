@@ -21,6 +21,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Problem> {
     if let Some((case, sessions)) = arguments.probe {
         return memory::probe(case, sessions, &runtime);
     }
+    if arguments.bare {
+        return http::serve_bare(&runtime);
+    }
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
     let machine = Machine::this();
     let mut parts = Vec::new();

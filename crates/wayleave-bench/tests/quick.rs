@@ -22,7 +22,7 @@ fn a_quick_run_measures_every_part() {
     let cases = [
         ("validation", true, 8),
         ("memory", true, 4),
-        ("http", has_server && has_wrk, 6),
+        ("http", has_server && has_wrk, 8),
         ("logins", has_server, 2),
         ("refreshes", true, 5),
     ];

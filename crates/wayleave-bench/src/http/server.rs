@@ -75,26 +75,34 @@ pub(crate) struct Issued {
 impl Server {
     /// Starts `binary` on a free port in a temporary folder. `settings` are further ones, `KEY=VALUE`.
     pub(crate) fn start(binary: &Path, store: &str, settings: &[String]) -> Result<Self, Problem> {
-        let broken = |source| Problem::Program { name: NAME, source };
         let folder = tempfile::tempdir().map_err(broken)?;
-        let log = File::create(log_of(&folder)).map_err(broken)?;
         let settings = SETTINGS.iter().copied().chain(settings.iter().map(String::as_str));
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--store", store, "--data"])
             .arg(folder.path().join("data"))
-            .args(settings.flat_map(|setting| ["--set", setting]))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .map_err(broken)?;
+            .args(settings.flat_map(|setting| ["--set", setting]));
+        Self::spawn(&mut command, folder)
+    }
+
+    /// Starts [`super::bare`].
+    pub(crate) fn bare() -> Result<Self, Problem> {
+        let this = std::env::current_exe().map_err(broken)?;
+        Self::spawn(Command::new(this).arg("--bare"), tempfile::tempdir().map_err(broken)?)
+    }
+
+    fn spawn(command: &mut Command, folder: TempDir) -> Result<Self, Problem> {
+        let path = folder.path().join("log");
+        let log = File::create(&path).map_err(broken)?;
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
+        let mut child = spawned.map_err(broken)?;
         let output = child.stdout.take().map(BufReader::new);
         let found = output.and_then(|mut output| Some((address(&mut output)?, output)));
         let Some((address, output)) = found else {
             // It is not of use any more; whether it has ended by itself does not matter.
             child.kill().ok();
             child.wait().ok();
-            let said = std::fs::read_to_string(log_of(&folder)).unwrap_or_default();
+            let said = std::fs::read_to_string(&path).unwrap_or_default();
             return Err(Problem::Failed { name: NAME, said: said.trim().into() });
         };
         Ok(Self { child, address, _output: output, _folder: folder })
@@ -168,8 +176,8 @@ fn address(output: &mut impl std::io::BufRead) -> Option<SocketAddr> {
     None
 }
 
-fn log_of(folder: &TempDir) -> PathBuf {
-    folder.path().join("log")
+fn broken(source: std::io::Error) -> Problem {
+    Problem::Program { name: NAME, source }
 }
 
 #[cfg(test)]
