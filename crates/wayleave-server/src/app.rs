@@ -129,11 +129,12 @@ impl App {
     /// # Errors
     /// [`StoreError`] when the store cannot answer.
     pub async fn reload(&self) -> Result<(), StoreError> {
+        // First, whatever becomes of the rest: nothing that was ended elsewhere may go on validating from memory.
+        self.manager.forget_everything();
         if self.policy.reload().await? {
             self.apply_policy();
         }
         self.manager.set_signing_keys(self.signing.load().await?.0);
-        self.manager.forget_everything();
         Ok(())
     }
 

@@ -153,8 +153,9 @@ async fn follow(app: &App, watch: &mut Option<Watch>) -> Result<(), StoreError> 
     match watch {
         None => *watch = Some(Watch::start(Arc::clone(&app.directory.settings)).await?),
         Some(watch) => {
-            if watch.changed().await? {
+            if let Some(announcement) = watch.announced().await? {
                 app.reload().await?;
+                watch.note(announcement);
             }
         }
     }

@@ -61,15 +61,20 @@ fn mask(text: &str, now: Timestamp) -> String {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return format!("[now {:+} s]", at.as_second() - now.as_seconds());
     }
-    // Ids and tokens have a prefix of letters; a CSRF token has none.
+    // A CSRF token is two runs of base64url, either of which may have an underscore anywhere.
+    if text.len() == 87 && text.as_bytes().get(43) == Some(&b'.') {
+        return "[87]".to_owned();
+    }
+    // Ids and tokens have a prefix of letters.
     let (subject, name) = text.strip_prefix("user:").map_or(("", text), |name| ("user:", name));
     match name.split_once('_') {
         Some((prefix, rest))
-            if rest.len() >= 22 && prefix.bytes().all(|byte| byte.is_ascii_lowercase()) && prefix.len() < 5 =>
+            if rest.len() >= 22
+                && prefix.bytes().all(|byte| byte.is_ascii_lowercase())
+                && (2..5).contains(&prefix.len()) =>
         {
             format!("{subject}{prefix}_[{}]", rest.len())
         }
-        None | Some(_) if text.len() == 87 && !text.contains(' ') => "[87]".to_owned(),
         None | Some(_) => text.to_owned(),
     }
 }

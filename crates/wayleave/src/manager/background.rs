@@ -115,7 +115,7 @@ impl SessionManager {
     /// # Errors
     /// [`StoreError`] when the store cannot.
     pub async fn sweep_step(&self, keep_ended: Duration, batch: u32) -> Result<Swept, StoreError> {
-        self.state.store.sweep(self.clock.now().minus(keep_ended), batch).await
+        self.state.store.sweep(self.clock.now().minus(keep_ended), batch.max(1)).await
     }
 }
 

@@ -138,7 +138,7 @@ impl SessionManager {
             subject: evidence.subject().clone(),
             authentication: Authentication { methods, ..fresh },
             epoch: evidence.epoch(),
-            permissions: record.permissions.under(evidence.ceiling()),
+            permissions: record.permissions.under(&policy.ceiling).under(&standing.ceiling).under(evidence.ceiling()),
             lineage: Some(record),
             open: &open,
         };

@@ -36,7 +36,10 @@ impl SessionManager {
             match scope {
                 // Somebody who writes to the store beside this node was first; what was in memory here is not known.
                 Scope::One(..) | Scope::Family(..) if gone.is_empty() => state.doubt([slot; 2]),
-                Scope::One(..) | Scope::Family(..) | Scope::Others { .. } | Scope::All { .. } => {}
+                Scope::One(..) | Scope::Family(..) => {}
+                // Also those whose record is gone already, swept in the gap before their activity was written down.
+                Scope::Others { subject, slot, keep } => state.forget_subject(slot, &subject, Some(keep)),
+                Scope::All { subject, slot } => state.forget_subject(slot, &subject, None),
             }
             Ok(gone)
         };

@@ -111,7 +111,12 @@ impl SessionManager {
         let access =
             self.access(&renewed, policy.token_format, &next_token, &permissions, now).map_err(RefreshError::Issue)?;
         let pair = Pair { access, refresh: next_refresh.reveal() };
-        let sealed = refresh::seal_pair(&presented, &pair, self.random().map_err(entropy)?);
+        // Without a window nobody can ask for the pair again, so it is not kept at all.
+        let sealed = if rules.refresh_window.is_zero() {
+            Box::default()
+        } else {
+            refresh::seal_pair(&presented, &pair, self.random().map_err(entropy)?)
+        };
         let rotation = Rotation {
             presented: key,
             next: NextPair { token: next_token.hash(), refresh: next_refresh.hash(), sealed },

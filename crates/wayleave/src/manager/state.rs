@@ -6,9 +6,10 @@ use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::Instrument as _;
-use wayleave_core::id::Slot;
+use wayleave_core::id::{SessionId, Slot};
 use wayleave_core::ports::{Clock, Gone, SessionStore, StoreError};
 use wayleave_core::record::Record;
+use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenHash;
 
@@ -98,9 +99,17 @@ impl State {
 
     /// Drops every session of the slots from memory.
     pub(super) fn doubt(&self, slots: [Slot; 2]) {
-        for slot in slots {
-            self.warm.forget_where(slot, |live| live.record.slot == slot);
+        let [one, other] = slots;
+        self.warm.forget_where(one, |live| live.record.slot == one);
+        if other != one {
+            self.warm.forget_where(other, |live| live.record.slot == other);
         }
+    }
+
+    /// Drops what memory holds of a subject's sessions, but for the one to keep.
+    pub(super) fn forget_subject(&self, slot: Slot, subject: &Subject, keep: Option<SessionId>) {
+        self.warm
+            .forget_where(slot, |live| live.record.subject.as_ref() == Some(subject) && Some(live.record.id) != keep);
     }
 
     /// Drops what memory holds of a session that is gone.

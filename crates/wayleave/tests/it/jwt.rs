@@ -217,6 +217,21 @@ async fn assertions_state_what_holds_now() {
     }
 }
 
+/// R026, R069: proving again after a demotion brings no token with what was taken away.
+#[tokio::test]
+async fn a_demotion_shows_in_the_token_of_a_fresh_proof() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let opened = world.open(&ada, "jwt").await;
+    let session = world.session(&opened).await;
+    world.edit_and_tell(&ada, |account| account.permissions = permissions(&["read:profile"])).await;
+    let evidence = world.evidence(&ada).await;
+    let freshness = wayleave::Freshness { refreshable: true };
+    let next = world.manager.reauthenticate(&session, evidence, freshness, &wayleave::Origin::default()).await;
+    let next = next.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(part(&next.issued.access, 1)["scope"], "read:profile");
+}
+
 /// R060: the subject stands in the token with its namespace.
 #[tokio::test]
 async fn subjects_keep_their_namespace() {
