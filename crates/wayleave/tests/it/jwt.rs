@@ -227,7 +227,7 @@ async fn a_demotion_shows_in_the_token_of_a_fresh_proof() {
     world.edit_and_tell(&ada, |account| account.permissions = permissions(&["read:profile"])).await;
     let evidence = world.evidence(&ada).await;
     let freshness = wayleave::Freshness { refreshable: true };
-    let next = world.manager.reauthenticate(&session, evidence, freshness, &wayleave::Origin::default()).await;
+    let next = world.manager.reauthenticate(&session, evidence, freshness, &Origin::default()).await;
     let next = next.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(part(&next.issued.access, 1)["scope"], "read:profile");
 }
