@@ -46,7 +46,8 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
     crate::http::panic::install_silent_hook();
     let ambient = Ambient { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
     let opened = secrets::open(config, &*ambient.entropy)?;
-    // The address is taken first: a second server on the same folder ends here, before it touches the store.
+    // Held until the process ends: what one server keeps in memory another on the same folder could not take back.
+    let _alone = alone(opened.folder.path())?;
     let listener = TcpListener::bind(config.server.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.server.listen))?;
@@ -91,6 +92,26 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
             ExitCode::SUCCESS
         }
     })
+}
+
+/// The lock of the one server that may run on a data folder.
+fn alone(folder: &Path) -> Result<std::fs::File, Box<dyn std::error::Error>> {
+    let path = folder.join("server.lock");
+    let mut options = std::fs::OpenOptions::new();
+    let file = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(format!("another server runs on {}; stop it first", folder.display()).into())
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(format!("cannot lock {}: {error}", path.display()).into()),
+    }
 }
 
 async fn finish(app: Arc<App>, assembly: Assembly) {

@@ -143,6 +143,20 @@ async fn a_changed_audit_row_is_named() {
     assert_eq!(proof["valid"], false);
 }
 
+/// Two servers on one folder would not hear of each other's revocations, so the second does not start.
+#[tokio::test]
+async fn one_server_runs_on_a_folder() {
+    let shell = Shell::new();
+    let server = Process::start(&shell.data(), &[]).await;
+    let second = shell.run("serve --listen 127.0.0.1:0").is(1);
+    assert!(second.err.contains("another server runs on"), "{}", second.err);
+    server.kill_now();
+    drop(server);
+    // A lock ends with its process, however that ends.
+    let third = Process::start(&shell.data(), &[]).await;
+    assert_eq!(third.stop().await, Some(0));
+}
+
 /// R163: the last rows are gone after their head was signed; so is a whole chain, and a forged head.
 #[tokio::test]
 async fn a_cut_off_audit_log_is_noticed() {
