@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderMap, Method};
+use tracing::Instrument as _;
 use wayleave::{Origin, Session, Shown, ValidateError};
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::ServiceKey;
@@ -232,7 +233,9 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     let mut response = match admit(&guard, &parts, &mut stale_cookie).await {
         Ok(context) => {
             parts.extensions.insert(context);
-            next.run(Request::from_parts(parts, body)).await
+            let changes = !parts.method.is_safe();
+            let answer = next.run(Request::from_parts(parts, body));
+            if changes { to_its_end(answer).await } else { answer.await }
         }
         Err(error) => error.into_response(),
     };
@@ -246,6 +249,16 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
         put_cookie(response.headers_mut(), guard.app.cookies.session.removal());
     }
     response
+}
+
+/// Runs a handler that changes something to its end, also when the client hangs up or the deadline passes: what is
+/// written must not stay without what follows from it, in memory and in the audit log.
+async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static) -> Response {
+    match tokio::spawn(answer.in_current_span()).await {
+        Ok(response) => response,
+        Err(lost) if lost.is_panic() => std::panic::resume_unwind(lost.into_panic()),
+        Err(_) => ApiError::new(ErrorCode::InternalError).into_response(),
+    }
 }
 
 async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Result<Context, ApiError> {

@@ -77,7 +77,13 @@ pub async fn verify(
 
 /// The method of the request that the proxy holds. One that is not told is taken for GET: the proxy asks for a page. A
 /// proxy that says it in one header may let its client write the other, so an unsafe one counts wherever it stands.
+///
+/// A WebSocket handshake is a GET that foreign pages may send with the person's cookies, so it counts as unsafe too.
 fn original_method(headers: &HeaderMap) -> Method {
+    let socket = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "websocket");
+    if socket || headers.contains_key("sec-websocket-key") {
+        return Method::POST;
+    }
     let told = ORIGINAL_METHOD.iter().flat_map(|name| headers.get_all(*name));
     told.map(|method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST))
         .find(|method| !method.is_safe())
