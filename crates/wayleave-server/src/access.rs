@@ -23,13 +23,13 @@ use crate::app::App;
 use crate::audit::Entry;
 use crate::device;
 use crate::error::{ApiError, ErrorCode, StepUp};
-use crate::http::bearer::{Authorization, authorization};
 use crate::http::client_address::ClientAddress;
-use crate::http::cookies::{InvalidCookie, RequestCookies, put_cookie};
-use crate::http::csrf::{CsrfBinding, CsrfFailure, Submitted};
-use crate::http::fetch_metadata::{self, Sensitivity, Verdict};
 use crate::http::rate_limit::{RateKey, RateLimit};
 use crate::http::request_id::RequestId;
+use wayleave_web::bearer::{Authorization, authorization};
+use wayleave_web::cookies::{InvalidCookie, RequestCookies, put_cookie};
+use wayleave_web::csrf::{CsrfBinding, CsrfFailure, Submitted};
+use wayleave_web::fetch_metadata::{self, Sensitivity, Verdict};
 
 /// The permission that administration takes.
 pub const ADMIN: &str = "admin";
@@ -364,7 +364,7 @@ fn defend(
     };
     let verdict = fetch_metadata::judge(&app.cookies.origins, method, headers, sensitivity);
     match rules.csrf {
-        CsrfRule::Handler => verdict.into_result(),
+        CsrfRule::Handler => Ok(verdict.into_result()?),
         CsrfRule::Token => {
             verdict.into_result()?;
             check_csrf(app, headers, cookies)
@@ -373,7 +373,7 @@ fn defend(
         CsrfRule::Origin => match verdict {
             Verdict::Allow => Ok(()),
             Verdict::Deny(_) if !from_browser => check_csrf(app, headers, cookies),
-            Verdict::Deny(_) => verdict.into_result(),
+            Verdict::Deny(reason) => Err(reason.into()),
         },
     }
 }

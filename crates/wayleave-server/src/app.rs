@@ -20,10 +20,10 @@ use zeroize::Zeroizing;
 
 use crate::audit::{Entry, Recorder};
 use crate::cookies::Cookies;
-use crate::http::csrf::CsrfKey;
 use crate::metrics::Metrics;
 use crate::settings::PolicySettings;
 use crate::signing::SigningKeys;
+use wayleave_web::csrf::CsrfKey;
 
 /// The directory's ports, each on its own.
 #[derive(Clone)]

@@ -24,13 +24,9 @@ use crate::audit::{ChainKey, Heads, Writer, WriterOptions};
 use crate::config::{self, Config, StoreUrl};
 use crate::cookies::Cookies;
 use crate::http::client_address::{ForwardingHeader, TrustedProxies};
-use crate::http::cookies::{CookieOptions, CookieSpec, InvalidCookieSpec, SameSite, Transport, Visibility};
 use crate::http::cors::CorsOptions;
-use crate::http::csrf::CsrfKey;
-use crate::http::fetch_metadata::OriginPolicy;
 use crate::http::headers::{SecurityHeaders, StrictTransport};
 use crate::http::limits::RequestLimits;
-use crate::http::origin::{Origin, Origins};
 use crate::http::rate_limit::{MonotonicClock, RateLimit, RateLimitPolicy};
 use crate::http::serve::ServeOptions;
 use crate::http::stack::HttpStack;
@@ -40,6 +36,10 @@ use crate::secrets::{MasterKeys, Purpose};
 use crate::settings::{Policy, PolicySettings};
 use crate::signing::SigningKeys;
 use crate::trail;
+use wayleave_web::cookies::{CookieOptions, CookieSpec, InvalidCookieSpec, SameSite, Transport, Visibility};
+use wayleave_web::csrf::CsrfKey;
+use wayleave_web::fetch_metadata::OriginPolicy;
+use wayleave_web::origin::{Origin, Origins};
 
 /// The world outside.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! The cookies of this deployment, described once.
 
-use crate::http::cookies::CookieSpec;
-use crate::http::fetch_metadata::OriginPolicy;
+use wayleave_web::cookies::CookieSpec;
+use wayleave_web::fetch_metadata::OriginPolicy;
 
 /// Every cookie that the server sets, and whose pages may send them.
 #[derive(Clone, Debug)]

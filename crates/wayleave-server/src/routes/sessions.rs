@@ -24,9 +24,9 @@ use crate::access::{Carrier, Context};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
-use crate::http::cookies::{Lifetime, put_cookie};
 use crate::http::query::Query;
 use crate::wire::{Done, Envelope, ErrorBody, PageOf, PageQuery, SessionInfo, rfc3339};
+use wayleave_web::cookies::{Lifetime, put_cookie};
 
 /// Longest name that a trusted backend may give a person, in bytes.
 const MAX_NAME: usize = 128;

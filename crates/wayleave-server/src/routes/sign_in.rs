@@ -26,10 +26,10 @@ use crate::access::{Context, MUST_CHANGE_PASSWORD, require_csrf};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
-use crate::http::cookies::{Lifetime, RequestCookies, put_cookie};
-use crate::http::csrf::CsrfBinding;
 use crate::http::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::wire::{Done, Envelope, ErrorBody, User, rfc3339};
+use wayleave_web::cookies::{Lifetime, RequestCookies, put_cookie};
+use wayleave_web::csrf::CsrfBinding;
 
 /// How long a visitor may take to sign in.
 const PRE_SESSION: Duration = Duration::from_secs(24 * 3600);
@@ -438,7 +438,7 @@ pub fn set_session_cookies(app: &App, headers: &mut HeaderMap, opened: &Opened) 
 }
 
 fn cookie(
-    made: Result<http::HeaderValue, crate::http::cookies::CookieTooLarge>,
+    made: Result<http::HeaderValue, wayleave_web::cookies::CookieTooLarge>,
 ) -> Result<http::HeaderValue, ApiError> {
     made.map_err(|error| {
         tracing::error!(%error, "a cookie could not be made");

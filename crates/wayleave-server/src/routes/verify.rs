@@ -12,9 +12,9 @@ use wayleave_core::permission::Permissions;
 use crate::access::{Carrier, Context, permitted};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
-use crate::http::fetch_metadata::{self, Sensitivity};
 use crate::http::query::Query;
 use crate::wire::ErrorBody;
+use wayleave_web::fetch_metadata::{self, Sensitivity};
 
 /// Headers that a proxy copies into the request that it passes on. All are always present in a 200, empty where there
 /// is nothing to say, so that none that a client sent survives.

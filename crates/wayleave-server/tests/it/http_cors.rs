@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
 use wayleave_server::http::cors::CorsOptions;
-use wayleave_server::http::origin::{Origin, Origins};
 use wayleave_server::http::stack::HttpStack;
+use wayleave_web::origin::{Origin, Origins};
 
 use crate::support::{Answer, request, send, stack};
 

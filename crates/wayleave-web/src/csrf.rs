@@ -14,8 +14,6 @@ use sha2::Sha256;
 use wayleave_core::ports::{Entropy, EntropyFailure};
 use zeroize::Zeroizing;
 
-use crate::error::{ApiError, ErrorCode};
-
 #[cfg(test)]
 mod tests;
 
@@ -137,14 +135,4 @@ pub enum CsrfFailure {
     /// A token's signature does not hold for this binding: forged, of another session, or of the time before sign-in.
     #[error("CSRF token of something else")]
     NotOurs,
-}
-
-impl From<CsrfFailure> for ApiError {
-    fn from(failure: CsrfFailure) -> Self {
-        match failure {
-            CsrfFailure::Missing | CsrfFailure::CookieMissing | CsrfFailure::Malformed | CsrfFailure::NotOurs => {
-                Self::new(ErrorCode::CsrfFailed)
-            }
-        }
-    }
 }

@@ -5,7 +5,6 @@ use http::header::COOKIE;
 use smallvec::SmallVec;
 
 use super::is_cookie_octet;
-use crate::error::{ApiError, ErrorCode};
 
 /// Most bytes of all `Cookie` fields together (R007).
 pub const MAX_COOKIE_BYTES: usize = 16 * 1024;
@@ -87,13 +86,4 @@ pub enum InvalidCookie {
     /// The value holds something that no cookie of ours does. Answered with 400.
     #[error("the cookie's value is malformed")]
     Malformed,
-}
-
-impl From<InvalidCookie> for ApiError {
-    fn from(error: InvalidCookie) -> Self {
-        match error {
-            InvalidCookie::TooLarge => Self::new(ErrorCode::HeadersTooLarge),
-            InvalidCookie::Duplicate | InvalidCookie::Malformed => Self::new(ErrorCode::InvalidRequest),
-        }
-    }
 }

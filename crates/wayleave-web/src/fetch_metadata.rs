@@ -1,13 +1,12 @@
 //! Where a request comes from: Fetch Metadata, with `Origin` and `Referer` for browsers that do not send it (R047).
 //!
-//! This is the first half of the defence against forged requests; the token of [`csrf`](crate::http::csrf) is the
+//! This is the first half of the defence against forged requests; the token of [`csrf`](crate::csrf) is the
 //! second. It is asked only about requests that carry cookies or that set some (R051).
 
 use http::header::{AsHeaderName, ORIGIN, REFERER};
 use http::{HeaderMap, Method};
 
-use super::origin::{Origin, Origins};
-use crate::error::{ApiError, ErrorCode};
+use crate::origin::{Origin, Origins};
 
 #[cfg(test)]
 mod tests;
@@ -61,11 +60,11 @@ impl Verdict {
     /// The verdict as a result for handlers.
     ///
     /// # Errors
-    /// 403 `origin_not_allowed` for every [`Verdict::Deny`].
-    pub fn into_result(self) -> Result<(), ApiError> {
+    /// The reason of a [`Verdict::Deny`], which is answered with 403.
+    pub const fn into_result(self) -> Result<(), DenyReason> {
         match self {
             Self::Allow => Ok(()),
-            Self::Deny(_) => Err(ApiError::new(ErrorCode::OriginNotAllowed)),
+            Self::Deny(reason) => Err(reason),
         }
     }
 }

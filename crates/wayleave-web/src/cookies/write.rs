@@ -6,7 +6,7 @@ use http::header::{SET_COOKIE, ToStrError};
 use http::{HeaderMap, HeaderValue};
 
 use super::is_cookie_octet;
-use crate::http::bearer::is_token;
+use crate::bearer::is_token;
 
 /// Most bytes of name and value together (RFC 6265bis section 5.6, R033).
 pub const MAX_NAME_AND_VALUE: usize = 4096;

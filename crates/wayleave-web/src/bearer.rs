@@ -4,8 +4,6 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::error::{ApiError, ErrorCode};
-
 #[cfg(test)]
 mod tests;
 
@@ -47,16 +45,6 @@ pub enum InvalidAuthorization {
     /// It has no scheme, or a bearer token that is empty or not `token68`.
     #[error("the Authorization header is malformed")]
     Malformed,
-}
-
-impl From<InvalidAuthorization> for ApiError {
-    fn from(error: InvalidAuthorization) -> Self {
-        match error {
-            InvalidAuthorization::Repeated | InvalidAuthorization::TooLong | InvalidAuthorization::Malformed => {
-                Self::new(ErrorCode::InvalidRequest)
-            }
-        }
-    }
 }
 
 /// Reads the `Authorization` header. The scheme's case does not matter; any number of spaces, and nothing but spaces,
