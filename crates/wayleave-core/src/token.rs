@@ -94,6 +94,16 @@ macro_rules! routed {
                 Self(Raw::new(random, slot, routing))
             }
 
+            /// Hash and slot of a presented token, for a lookup: of what [`Self::parse`] reads, [`Self::key`].
+            ///
+            /// # Errors
+            /// As [`Self::parse`].
+            pub fn lookup(text: &str, routing: &RoutingKey) -> Result<TokenKey, MalformedToken> {
+                let token = Self::parse(text)?;
+                // A token has one spelling, so the text need not be written anew to be hashed.
+                Ok(TokenKey { slot: token.0.slot(routing), hash: TokenHash(Sha256::digest(text.as_bytes()).into()) })
+            }
+
             /// Hash and slot, for a lookup.
             #[must_use]
             pub fn key(&self, routing: &RoutingKey) -> TokenKey {

@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
-use axum::middleware::Next;
+use axum::extract::{FromRequestParts, Request};
 use axum::response::{IntoResponse as _, Response};
 use http::header::USER_AGENT;
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tracing::Instrument as _;
 use wayleave::{Origin, Session, Shown, ValidateError};
 use wayleave_core::permission::Permissions;
@@ -104,8 +103,6 @@ pub enum Carrier {
 pub struct Context {
     /// For events and the audit log.
     pub origin: Origin,
-    /// The device, as far as it told.
-    pub device: Option<Box<str>>,
     /// How the credential came.
     pub carrier: Carrier,
     /// The credential itself.
@@ -114,6 +111,8 @@ pub struct Context {
     session: Option<Session>,
     /// The service behind it, where the route demands one.
     service: Option<Arc<ServiceKey>>,
+    /// The `User-Agent`.
+    agent: Option<HeaderValue>,
     active: bool,
     /// Whose unknown credentials are counted together, and the limit they are counted against.
     guesses: Option<(Arc<RateLimit>, RateKey)>,
@@ -180,6 +179,12 @@ impl Context {
         }
     }
 
+    /// The device, as far as it told.
+    #[must_use]
+    pub fn device(&self) -> Option<Box<str>> {
+        self.agent.as_ref().and_then(|agent| agent.to_str().ok()).and_then(device::label)
+    }
+
     /// What the request shows to the session manager.
     #[must_use]
     pub fn shown(&self) -> Shown {
@@ -216,7 +221,6 @@ impl<S: Sync> FromRequestParts<S> for Context {
 }
 
 /// The guard of one row.
-#[derive(Clone)]
 pub struct Guard {
     /// The application.
     pub app: Arc<App>,
@@ -226,29 +230,37 @@ pub struct Guard {
     pub unknown_credentials: Option<Arc<RateLimit>>,
 }
 
-/// Lets a request through to its handler, or refuses it; for `axum::middleware::from_fn_with_state`.
-pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let mut stale_cookie = false;
-    let (mut parts, body) = request.into_parts();
-    let mut response = match admit(&guard, &parts, &mut stale_cookie).await {
-        Ok(context) => {
-            parts.extensions.insert(context);
-            let changes = !parts.method.is_safe();
-            let answer = next.run(Request::from_parts(parts, body));
-            if changes { to_its_end(answer).await } else { answer.await }
+impl Guard {
+    /// Lets a request through to its handler, or refuses it.
+    pub(crate) async fn pass<F>(&self, request: Request, handler: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
+        let mut stale_cookie = false;
+        let (mut parts, body) = request.into_parts();
+        let mut response = match admit(self, &parts, &mut stale_cookie).await {
+            Ok(context) => {
+                parts.extensions.insert(context);
+                let changes = !parts.method.is_safe();
+                let answer = handler(Request::from_parts(parts, body));
+                if changes { to_its_end(answer).await } else { answer.await }
+            }
+            Err(error) => error.into_response(),
+        };
+        if stale_cookie {
+            let session = &self.app.cookies.session;
+            // A handler that set a new cookie has the last word.
+            let sets_cookie = response
+                .headers()
+                .get_all(http::header::SET_COOKIE)
+                .iter()
+                .any(|cookie| cookie.as_bytes().starts_with(session.name().as_bytes()));
+            if !sets_cookie {
+                put_cookie(response.headers_mut(), session.removal());
+            }
         }
-        Err(error) => error.into_response(),
-    };
-    // A handler that set a new cookie has the last word.
-    let sets_cookie = response
-        .headers()
-        .get_all(http::header::SET_COOKIE)
-        .iter()
-        .any(|cookie| cookie.as_bytes().starts_with(guard.app.cookies.session.name().as_bytes()));
-    if stale_cookie && !sets_cookie {
-        put_cookie(response.headers_mut(), guard.app.cookies.session.removal());
+        response
     }
-    response
 }
 
 /// Runs a handler that changes something to its end, also when the client hangs up or the deadline passes: what is
@@ -265,8 +277,8 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
     let Guard { app, rules, unknown_credentials } = guard;
     let headers = &request.headers;
     let origin = Origin {
-        request: request.extensions.get::<RequestId>().map(|id| id.as_str().into()),
-        network: request.extensions.get::<ClientAddress>().map(|address| address.coarse().to_string().into()),
+        request: request.extensions.get::<RequestId>().map(RequestId::shared),
+        network: request.extensions.get::<ClientAddress>().map(|address| address.coarse_text()),
         actor: None,
     };
     if request.uri.query().is_some_and(holds_token) {
@@ -310,7 +322,7 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
     }
     let mut context = Context {
         origin,
-        device: headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).and_then(device::label),
+        agent: headers.get(USER_AGENT).cloned(),
         carrier,
         credential: credential.map(|credential| Arc::new(Zeroizing::new(credential.to_owned()))),
         session: None,

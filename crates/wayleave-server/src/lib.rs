@@ -10,6 +10,7 @@ pub mod config;
 pub mod cookies;
 mod device;
 pub mod error;
+mod gate;
 pub mod http;
 pub mod links;
 pub mod logging;

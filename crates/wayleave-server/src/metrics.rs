@@ -3,12 +3,9 @@
 //! Labels hold our own words and the patterns of our own routes, never anything that a client sends, so a client can
 //! neither make series nor put a secret into one (A80).
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::{Method, StatusCode};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -150,13 +147,14 @@ impl Metrics {
         text
     }
 
-    fn request(&self, method: &Method, route: &str, status: StatusCode, started: Instant) {
-        let (method, route) = (method_label(method), route.to_owned());
-        let seconds = started.elapsed().as_secs_f64();
-        let labels = RouteLabels { method, route };
-        self.0.durations.get_or_create(&labels).observe(seconds);
-        let labels = RequestLabels { method, route: labels.route, status: class(status) };
-        self.0.requests.get_or_create(&labels).inc();
+    /// The series of a route of this pattern.
+    pub(crate) fn route(&self, pattern: String) -> RouteSeries {
+        RouteSeries(METHODS.map(|method| MethodSeries {
+            metrics: self.clone(),
+            labels: RouteLabels { method, route: pattern.clone() },
+            durations: OnceLock::new(),
+            requests: Default::default(),
+        }))
     }
 }
 
@@ -214,27 +212,43 @@ impl ReadSeries {
     }
 }
 
-/// Counts a request and how long it took; for `axum::middleware::from_fn_with_state`, on routes only.
-pub async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    metrics.request(&method, route, response.status(), started);
-    response
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+
+/// The series of one route. A series is looked for when it first counts, and then at hand.
+pub(crate) struct RouteSeries([MethodSeries; METHODS.len()]);
+
+/// The series of one route and method.
+pub(crate) struct MethodSeries {
+    metrics: Metrics,
+    labels: RouteLabels,
+    durations: OnceLock<Histogram>,
+    /// By class of status: 1xx to 5xx, and any other.
+    requests: [OnceLock<Counter>; 6],
 }
 
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
+impl RouteSeries {
+    /// Those of requests with `method`.
+    pub(crate) fn method(&self, method: &Method) -> &MethodSeries {
+        let Self([known @ .., other]) = self;
+        known.iter().find(|series| series.labels.method == method.as_str()).unwrap_or(other)
+    }
+}
+
+impl MethodSeries {
+    /// Counts a request and how long it took.
+    pub(crate) fn count(&self, status: StatusCode, started: Instant) {
+        let RouteLabels { method, route } = &self.labels;
+        let series = &self.metrics.0;
+        let durations = self.durations.get_or_init(|| series.durations.get_or_create_owned(&self.labels));
+        durations.observe(started.elapsed().as_secs_f64());
+        let [classes @ .., other] = &self.requests;
+        let place = usize::from(status.as_u16() / 100).checked_sub(1);
+        let requests = place.and_then(|place| classes.get(place)).unwrap_or(other);
+        let counter = requests.get_or_init(|| {
+            let labels = RequestLabels { method, route: route.clone(), status: class(status) };
+            series.requests.get_or_create_owned(&labels)
+        });
+        counter.inc();
     }
 }
 

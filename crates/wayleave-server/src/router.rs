@@ -4,19 +4,15 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
 use utoipa::openapi::{HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use crate::access::{ActivityRule, CsrfRule, Demand, Guard, Rules, guard};
+use crate::access::{ActivityRule, CsrfRule, Demand, Guard, Rules};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
-use crate::http::client_address::ClientAddress;
-use crate::http::limits::json_only;
-use crate::http::rate_limit::{RateKey, RateLimit};
+use crate::gate::Gate;
+use crate::http::rate_limit::RateLimit;
 use crate::routes::{account, admin, health, introspection, sessions, setup, sign_in, verify};
 
 /// How often one client may call a route.
@@ -189,44 +185,22 @@ impl Limits {
 /// The router of the whole API, without the general layers of [`crate::http::stack`].
 pub fn router(app: &Arc<App>, limits: &Limits) -> Router {
     let mut router = OpenApiRouter::new();
-    for Row { rules, class, bodies, route: (schemas, paths, mut route) } in table() {
-        match bodies {
-            Bodies::Json => route = route.layer(from_fn(json_only)),
-            Bodies::Any => {}
-        }
-        let unknown_credentials = limits.unknown_credentials.clone();
-        route = route.layer(from_fn_with_state(Guard { app: Arc::clone(app), rules, unknown_credentials }, guard));
-        if let Some(limit) = limits.of(class) {
-            route = route.layer(from_fn_with_state((Arc::clone(app), limit), limited));
-        }
-        router = router.routes((schemas, paths, route));
+    for row in table() {
+        let pattern = row.route().map_or_else(String::new, |(path, _)| path.to_owned());
+        let Row { rules, class, bodies, route: (schemas, paths, route) } = row;
+        let gate = Gate {
+            series: app.metrics.route(pattern),
+            limit: limits.of(class),
+            guard: Guard { app: Arc::clone(app), rules, unknown_credentials: limits.unknown_credentials.clone() },
+            bodies,
+        };
+        router = router.routes((schemas, paths, gate.before(route)));
     }
     let (router, _) = router.split_for_parts();
     router
-        .route_layer(from_fn_with_state(app.metrics.clone(), crate::metrics::observe))
         .fallback(async || ApiError::new(ErrorCode::NotFound))
         .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed))
         .with_state(Arc::clone(app))
-}
-
-/// Counts a request against its client, and puts refusals into the audit log.
-async fn limited(State((app, limit)): State<(Arc<App>, Arc<RateLimit>)>, request: Request, next: Next) -> Response {
-    let client = request.extensions().get::<ClientAddress>().copied();
-    match limit.check(client.map_or(RateKey::EVERYONE, RateKey::of)) {
-        Ok(allowance) => {
-            let mut response = next.run(request).await;
-            allowance.write(response.headers_mut());
-            response
-        }
-        Err(refusal) => {
-            app.record(crate::audit::Entry {
-                event: "request.rate_limited",
-                source: client.map(|client| client.coarse().to_string().into()),
-                ..crate::audit::Entry::default()
-            });
-            ApiError::from(refusal).into_response()
-        }
-    }
 }
 
 /// The OpenAPI document of the table.

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wayleave::Session;
@@ -9,7 +11,7 @@ use wayleave_core::ports::Account;
 use wayleave_core::record::Record;
 use wayleave_core::time::Timestamp;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 
 /// `{"success":true,"data":...}`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,7 +31,14 @@ impl<T: ToSchema> Envelope<T> {
 
 impl<T: ToSchema + Serialize> IntoResponse for Envelope<T> {
     fn into_response(self) -> Response {
-        Json(self).into_response()
+        // Most answers fit, so that writing them seldom has to make room.
+        let mut text = Vec::with_capacity(512);
+        if serde_json::to_writer(&mut text, &self).is_err() {
+            return ApiError::new(ErrorCode::InternalError).into_response();
+        }
+        let mut response = Response::new(text.into());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
     }
 }
 

@@ -267,6 +267,9 @@ proptest! {
         if let Ok(token) = RefreshToken::parse(&text) {
             prop_assert!(*token.reveal() == text);
         }
+        let routing = RoutingKey::new([7; 16]);
+        let key = SessionToken::parse(&text).map(|token| token.key(&routing));
+        prop_assert_eq!(SessionToken::lookup(&text, &routing), key);
     }
 
     /// What is made is read again, with the same hash, slot and secret.
@@ -280,6 +283,7 @@ proptest! {
         let back = RefreshToken::parse(&text).unwrap();
         prop_assert_eq!(back.key(&routing), TokenKey { slot: Slot(slot), hash: token.hash() });
         prop_assert_eq!(back.secret(), &random);
+        prop_assert_eq!(RefreshToken::lookup(&text, &routing), Ok(back.key(&routing)));
     }
 }
 

@@ -58,7 +58,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-/// The whole body, within the limits that the layer [`limits`](super::limits::limits) left in the extensions, or the
+/// The whole body, within the limits that [`RequestLimits`] left in the extensions, or the
 /// default ones.
 ///
 /// # Errors

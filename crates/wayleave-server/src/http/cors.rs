@@ -1,11 +1,9 @@
 //! Cross-origin resource sharing by an exact allow-list (R040).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -40,28 +38,47 @@ impl Default for CorsOptions {
     }
 }
 
-/// The layer, for `axum::middleware::from_fn_with_state`.
-///
-/// Every preflight is answered here with 204, whatever the path, so that it tells nothing about routes; to an origin
-/// that is not listed it grants nothing. Every answer varies by `Origin`.
-pub async fn cors(State(options): State<Arc<CorsOptions>>, request: Request, next: Next) -> Response {
-    let allowed = listed(&options.origins, request.headers());
-    let is_preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(ORIGIN)
-        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response =
-        if is_preflight { preflight(allowed.is_some(), options.preflight_max_age) } else { next.run(request).await };
-    let headers = response.headers_mut();
-    headers.append(VARY, HeaderValue::from_static("Origin"));
-    for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_EXPOSE_HEADERS] {
-        headers.remove(name);
+/// What CORS has to say of one request.
+pub(super) struct CrossOrigin {
+    /// The request's origin, when it is listed.
+    allowed: Option<HeaderValue>,
+    /// For a preflight: how long its answer may be kept.
+    preflight: Option<Duration>,
+}
+
+impl CorsOptions {
+    /// Looks at a request.
+    pub(super) fn judge(&self, request: &Request) -> CrossOrigin {
+        let headers = request.headers();
+        let is_preflight = request.method() == Method::OPTIONS
+            && headers.contains_key(ORIGIN)
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        CrossOrigin {
+            allowed: listed(&self.origins, headers),
+            preflight: is_preflight.then_some(self.preflight_max_age),
+        }
     }
-    if let Some(origin) = allowed {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
+}
+
+impl CrossOrigin {
+    /// The answer to a preflight: 204 whatever the path, so that it tells nothing about routes; to an origin that is
+    /// not listed it grants nothing.
+    pub(super) fn preflight(&self) -> Option<Response> {
+        self.preflight.map(|max_age| preflight(self.allowed.is_some(), max_age))
     }
-    response
+
+    /// Adds what the answer needs. Every answer varies by `Origin`.
+    pub(super) fn write(self, headers: &mut HeaderMap) {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_EXPOSE_HEADERS] {
+            headers.remove(name);
+        }
+        if let Some(origin) = self.allowed {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
+        }
+    }
 }
 
 fn listed(origins: &Origins, headers: &HeaderMap) -> Option<HeaderValue> {

@@ -1,8 +1,6 @@
 //! Writes the bodies of errors in the form that the client prefers, so that handlers need not know (R083).
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue};
@@ -18,30 +16,9 @@ mod tests;
 #[derive(Copy, Clone, Debug)]
 pub struct KeepBody;
 
-/// Rewrites every error response; for `axum::middleware::from_fn`, inside [`request_id`](super::request_id) and
-/// outside everything that can refuse a request.
-///
-/// An [`ApiError`] gets its request id, and the form of RFC 9457 where `Accept` prefers it. An error that some other
-/// layer made without a body of ours (a missing route, a wrong method) is given the code of its status and keeps
-/// `Allow` and `Retry-After`; its own text is dropped.
-pub async fn error_body(request: Request, next: Next) -> Response {
-    let form = Form::of(request.headers());
-    let id = request.extensions().get::<RequestId>().cloned();
-    let response = next.run(request).await;
-    let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) || response.extensions().get::<KeepBody>().is_some() {
-        return response;
-    }
-    let response = match response.extensions().get::<ApiError>() {
-        Some(_) => response,
-        None => stand_in(&response),
-    };
-    let id = id.as_ref().map(RequestId::as_str);
-    write(response, form, id)
-}
-
-fn write(response: Response, form: Form, id: Option<&str>) -> Response {
+fn write(response: Response, form: Form, id: &RequestId) -> Response {
     let Some(error) = response.extensions().get::<ApiError>() else { return response };
+    let id = Some(id.as_str());
     let (body, content_type) = match form {
         Form::Ours => (error.json_body(id), "application/json"),
         Form::Problem => (error.problem_body(id), "application/problem+json"),
@@ -66,7 +43,7 @@ fn stand_in(response: &Response) -> Response {
 
 /// The form of an error's body.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     /// `{"success":false,"error":{...}}`
     Ours,
     /// RFC 9457.
@@ -76,7 +53,7 @@ enum Form {
 impl Form {
     /// Problem details when `Accept` names `application/problem+json` at least as highly as `application/json`. A
     /// wildcard asks for neither, so it gets ours.
-    fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut problem = 0;
         let mut json = 0;
         for field in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()) {
@@ -92,6 +69,24 @@ impl Form {
             }
         }
         if problem > 0 && problem >= json { Self::Problem } else { Self::Ours }
+    }
+
+    /// Rewrites an error response, so that it comes outside everything that can refuse a request.
+    ///
+    /// An [`ApiError`] gets its request id, and the form of RFC 9457 where `Accept` prefers it. An error that some
+    /// other layer made without a body of ours (a missing route, a wrong method) is given the code of its status and
+    /// keeps `Allow` and `Retry-After`; its own text is dropped.
+    pub(super) fn write_error(self, response: Response, id: &RequestId) -> Response {
+        let status = response.status();
+        let is_error = status.is_client_error() || status.is_server_error();
+        if !is_error || response.extensions().get::<KeepBody>().is_some() {
+            return response;
+        }
+        let response = match response.extensions().get::<ApiError>() {
+            Some(_) => response,
+            None => stand_in(&response),
+        };
+        write(response, self, id)
     }
 }
 

@@ -1,10 +1,5 @@
 //! The headers that every answer carries (R038, R039).
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -32,39 +27,39 @@ const API_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
 const PAGE_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The layer, for `axum::middleware::from_fn_with_state`.
-///
-/// A handler may set its own `Cache-Control`, `Content-Security-Policy` and `Referrer-Policy`; an answer that sets a
-/// cookie is never stored, whatever it says. Pages (`text/html`) get `Referrer-Policy: same-origin`, since under
-/// `no-referrer` a browser sends `Origin: null` with their forms.
-pub async fn security_headers(State(options): State<Arc<SecurityHeaders>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    apply(*options, response.headers_mut());
-    response
-}
-
-fn apply(options: SecurityHeaders, headers: &mut HeaderMap) {
-    let is_page = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-    let (policy, referrer) = if is_page { (PAGE_POLICY, "same-origin") } else { (API_POLICY, "no-referrer") };
-    if headers.contains_key(SET_COOKIE) {
-        headers.insert(CACHE_CONTROL, NO_STORE);
-    }
-    headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
-    headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
-    headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static(referrer));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
-    if is_page {
-        headers.insert(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
-    }
-    match options.strict_transport {
-        StrictTransport::Off => {}
-        StrictTransport::On => {
-            let value = HeaderValue::from_static("max-age=63072000; includeSubDomains");
-            headers.insert(STRICT_TRANSPORT_SECURITY, value);
+impl SecurityHeaders {
+    /// Adds them to an answer.
+    ///
+    /// A handler may set its own `Cache-Control`, `Content-Security-Policy` and `Referrer-Policy`; an answer that sets
+    /// a cookie is never stored, whatever it says. Pages (`text/html`) get `Referrer-Policy: same-origin`, since under
+    /// `no-referrer` a browser sends `Origin: null` with their forms.
+    pub(super) fn write(self, headers: &mut HeaderMap) {
+        // Room for all of them, and for the length, the request id and what CORS adds.
+        headers.reserve(11);
+        let is_page = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+        let (policy, referrer) = if is_page { (PAGE_POLICY, "same-origin") } else { (API_POLICY, "no-referrer") };
+        if headers.contains_key(SET_COOKIE) {
+            headers.insert(CACHE_CONTROL, NO_STORE);
+        }
+        headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
+        headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static(referrer));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+        if is_page {
+            headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
+        }
+        match self.strict_transport {
+            StrictTransport::Off => {}
+            StrictTransport::On => {
+                let value = HeaderValue::from_static("max-age=63072000; includeSubDomains");
+                headers.insert(STRICT_TRANSPORT_SECURITY, value);
+            }
         }
     }
 }

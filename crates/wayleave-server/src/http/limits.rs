@@ -1,11 +1,10 @@
 //! How large and how slow a request may be, and what its body may be called (R007, R049, A06, A22, A76).
 
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method};
@@ -56,23 +55,33 @@ impl Default for RequestLimits {
     }
 }
 
-/// Refuses what is too large before anything of it is read, bounds the body, and gives the answer a deadline; for
-/// `axum::middleware::from_fn_with_state`. The limits are left in the request's extensions for
-/// [`body`](crate::http::body).
-pub async fn limits(State(limits): State<Arc<RequestLimits>>, request: Request, next: Next) -> Response {
-    if let Err(code) = check(&limits, &request) {
+impl RequestLimits {
+    /// The refusal of a request that is too large, before anything of its body is read.
+    pub(super) fn refusal(&self, request: &Request) -> Option<Response> {
+        let code = check(self, request).err()?;
         let mut response = ApiError::new(code).into_response();
         // The body was not read, so the connection cannot be used again.
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        return response;
+        Some(response)
     }
-    let mut request = request.map(|body| Body::new(Limited::new(body, limits.most_body_bytes)));
-    request.extensions_mut().insert(*limits);
-    match tokio::time::timeout(limits.answer_timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::new(ErrorCode::Timeout).into_response(),
+
+    /// Bounds the body, where there is one, and leaves the limits in the extensions for [`body`](crate::http::body).
+    pub(super) fn bound(self, mut request: Request) -> Request {
+        if request.body().is_end_stream() {
+            return request;
+        }
+        request.extensions_mut().insert(self);
+        request.map(|body| Body::new(Limited::new(body, self.most_body_bytes)))
+    }
+
+    /// Gives an answer its deadline.
+    pub(super) async fn in_time(self, answer: impl Future<Output = Result<Response, Infallible>>) -> Response {
+        match tokio::time::timeout(self.answer_timeout, answer).await {
+            Ok(Ok(response)) => response,
+            Err(_) => ApiError::new(ErrorCode::Timeout).into_response(),
+        }
     }
 }
 
@@ -110,19 +119,18 @@ fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, ErrorCode> {
     text.parse().map(Some).map_err(|_| ErrorCode::PayloadTooLarge)
 }
 
-/// For routes that take JSON or nothing: refuses every other kind of body with 415, so that a page of another origin
-/// always needs a preflight (R049, A22). For `axum::middleware::from_fn`.
-pub async fn json_only(request: Request, next: Next) -> Response {
+/// Whether a request fits a route that takes JSON or nothing. Every other kind of body is refused with 415, so that a
+/// page of another origin always needs a preflight (R049, A22).
+#[must_use]
+pub fn is_json_or_nothing(request: &Request) -> bool {
     let headers = request.headers();
-    let acceptable = match headers.get(CONTENT_TYPE) {
+    match headers.get(CONTENT_TYPE) {
         Some(_) => is_json(headers),
         None => !has_body(headers, request.body()),
-    };
-    if acceptable { next.run(request).await } else { ApiError::new(ErrorCode::UnsupportedMediaType).into_response() }
+    }
 }
 
 fn has_body(headers: &HeaderMap, body: &Body) -> bool {
-    use axum::body::HttpBody as _;
     headers.contains_key(TRANSFER_ENCODING) || !body.is_end_stream()
 }
 

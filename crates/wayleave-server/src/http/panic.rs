@@ -1,23 +1,20 @@
 //! A panic in a handler is a 500 with our body; the process lives, and the panic's text stays out of sight (R171).
 
 use std::any::Any;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::error::{ApiError, ErrorCode};
 
-/// Answers 500 `internal_error` when what lies inside panics; for `axum::middleware::from_fn`.
+/// The answer of `inside`, or 500 `internal_error` when it panics.
 ///
 /// Nothing shared can be left half changed: our locks are never held over user code, and a request's own values are
 /// dropped with it.
-pub async fn catch_panic(request: Request, next: Next) -> Response {
-    match Guarded(Box::pin(next.run(request))).await {
+pub(super) async fn caught(inside: impl Future<Output = Response>) -> Response {
+    match Guarded(pin!(inside)).await {
         Ok(response) => response,
         Err(_) => ApiError::new(ErrorCode::InternalError).into_response(),
     }
@@ -34,9 +31,9 @@ fn report(info: &PanicHookInfo<'_>) {
     tracing::error!(file, line, "a panic was caught");
 }
 
-struct Guarded<F>(Pin<Box<F>>);
+struct Guarded<'a, F>(Pin<&'a mut F>);
 
-impl<F: Future> Future for Guarded<F> {
+impl<F: Future> Future for Guarded<'_, F> {
     type Output = Result<F::Output, Box<dyn Any + Send>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

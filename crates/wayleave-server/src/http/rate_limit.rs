@@ -248,7 +248,7 @@ fn write(headers: &mut HeaderMap, policy: RateLimitPolicy, remaining: u32, secon
 }
 
 /// Counts the request against its client's network; for `axum::middleware::from_fn_with_state`, inside
-/// [`client_address`](super::client_address::client_address). Requests without a known client share one bucket.
+/// the [general layers](super::stack). Requests without a known client share one bucket.
 pub async fn rate_limit(State(limit): State<Arc<RateLimit>>, request: Request, next: Next) -> Response {
     let key = request.extensions().get::<ClientAddress>().map_or(RateKey::EVERYONE, |client| RateKey::of(*client));
     match limit.check(key) {

@@ -58,6 +58,9 @@ impl Default for ServeOptions {
     }
 }
 
+/// What `hyper` takes unless told.
+const HYPER_MOST_HEADERS: usize = 100;
+
 /// How serving ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {
@@ -167,8 +170,11 @@ fn builder(options: ServeOptions) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(options.head_timeout)
-        .max_headers(options.most_headers)
         .max_buf_size(options.most_head_bytes.max(8 * 1024));
+    // Said only where it differs: room for a number that was said is filled with zeros at every request.
+    if options.most_headers != HYPER_MOST_HEADERS {
+        builder.http1().max_headers(options.most_headers);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,19 +1,26 @@
-//! The layers that every route lies under, in their one right order.
+//! What every route lies under, in its one right order.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::Route;
+use tokio::time::Instant;
+use tower::layer::layer_fn;
+use tower::{Service as _, service_fn};
+use tracing::Instrument as _;
 use wayleave_core::ports::Entropy;
 
-use super::client_address::{TrustedProxies, client_address};
-use super::cors::{CorsOptions, cors};
-use super::error_body::error_body;
-use super::headers::{SecurityHeaders, security_headers};
-use super::limits::{RequestLimits, limits};
-use super::panic::catch_panic;
-use super::request_id::{RequestIds, request_id};
-use super::trace::trace;
+use super::client_address::TrustedProxies;
+use super::cors::CorsOptions;
+use super::error_body::Form;
+use super::headers::SecurityHeaders;
+use super::limits::RequestLimits;
+use super::panic::caught;
+use super::request_id::RequestIds;
+use super::trace;
 
 /// What the general layers need.
 pub struct HttpStack {
@@ -33,19 +40,54 @@ impl HttpStack {
     /// Puts the layers round a finished router, fallbacks included. From the outside in: request id, client address,
     /// trace, security headers, CORS, error bodies, panics, limits.
     ///
+    /// They are one `tower` layer: each that lay round another would cost every request a copy of all that lies inside.
     /// What belongs to single routes (JSON only, CSRF, origins, rate limits) lies further in, on those routes.
     pub fn wrap(self, router: Router) -> Router {
-        let Self { entropy, proxies, headers, cors: cors_options, limits: request_limits } = self;
-        let proxies = Arc::new(proxies);
-        let ids = Arc::new(RequestIds::new(entropy, Arc::clone(&proxies)));
-        router
-            .layer(from_fn_with_state(Arc::new(request_limits), limits))
-            .layer(from_fn(catch_panic))
-            .layer(from_fn(error_body))
-            .layer(from_fn_with_state(Arc::new(cors_options), cors))
-            .layer(from_fn_with_state(Arc::new(headers), security_headers))
-            .layer(from_fn(trace))
-            .layer(from_fn_with_state(proxies, client_address))
-            .layer(from_fn_with_state(ids, request_id))
+        let Self { entropy, proxies, headers, cors, limits } = self;
+        let general = Arc::new(General { ids: RequestIds::new(&*entropy), proxies, headers, cors, limits });
+        router.layer(layer_fn(move |mut route: Route| {
+            let general = Arc::clone(&general);
+            service_fn(move |request: Request| answer(Arc::clone(&general), &mut route, request))
+        }))
     }
+}
+
+struct General {
+    ids: RequestIds,
+    proxies: TrustedProxies,
+    headers: SecurityHeaders,
+    cors: CorsOptions,
+    limits: RequestLimits,
+}
+
+fn answer(
+    general: Arc<General>,
+    route: &mut Route,
+    mut request: Request,
+) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+    let id = general.ids.assign(&general.proxies, &mut request);
+    general.proxies.assign(&mut request);
+    let span = trace::span(&request);
+    let cross_origin = general.cors.judge(&request);
+    let form = Form::of(request.headers());
+    // A route begins its work when it is polled, so inside the span, the deadline and the guard against panics.
+    let inside = match cross_origin.preflight().or_else(|| general.limits.refusal(&request)) {
+        Some(response) => Err(response),
+        None => Ok(route.call(general.limits.bound(request))),
+    };
+    let answer = async move {
+        let started = Instant::now();
+        let response = match inside {
+            Ok(inside) => caught(general.limits.in_time(inside)).await,
+            Err(response) => response,
+        };
+        let mut response = form.write_error(response, &id);
+        let headers = response.headers_mut();
+        cross_origin.write(headers);
+        general.headers.write(headers);
+        id.write(headers);
+        trace::answered(&response, started);
+        Ok(response)
+    };
+    answer.instrument(span)
 }

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::Span;
 
 use super::client_address::ClientAddress;
 use super::request_id::RequestId;
@@ -16,32 +15,28 @@ use crate::error::ApiError;
 /// Longest value that is written, in characters; the rest is cut off and marked with an ellipsis.
 pub const MAX_LOG_VALUE: usize = 256;
 
-/// Runs the request inside a span `request` with `request_id`, `method`, `route` (the pattern, never the path, query or
-/// any header) and the client's coarse network, and writes one line with `status`, `latency_us` and `code` when it is
-/// answered; for `axum::middleware::from_fn`.
-pub async fn trace(request: Request, next: Next) -> Response {
-    let span = tracing::info_span!(
+/// The span of a request: `request`, with `request_id`, `method`, `route` (the pattern, never the path, query or any
+/// header) and the client's coarse network.
+pub(super) fn span(request: &Request) -> Span {
+    tracing::info_span!(
         "request",
         request_id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str),
         method = %escape_for_log(request.method().as_str()),
         route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str),
         network = request.extensions().get::<ClientAddress>().map(|client| tracing::field::display(client.coarse())),
-    );
-    async move {
-        let start = Instant::now();
-        let response = next.run(request).await;
-        let latency_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let status = response.status().as_u16();
-        let code = response.extensions().get::<ApiError>().map(|error| error.code().as_str());
-        if response.status().is_server_error() {
-            tracing::warn!(status, latency_us, code, "answered");
-        } else {
-            tracing::info!(status, latency_us, code, "answered");
-        }
-        response
+    )
+}
+
+/// Writes one line with `status`, `latency_us` and `code`, inside the request's span.
+pub(super) fn answered(response: &Response, started: Instant) {
+    let latency_us = || u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let status = response.status().as_u16();
+    let code = response.extensions().get::<ApiError>().map(|error| error.code().as_str());
+    if response.status().is_server_error() {
+        tracing::warn!(status, latency_us = latency_us(), code, "answered");
+    } else {
+        tracing::info!(status, latency_us = latency_us(), code, "answered");
     }
-    .instrument(span)
-    .await
 }
 
 /// Makes foreign text fit for a log line: control characters, escape sequences, bidirectional and invisible characters

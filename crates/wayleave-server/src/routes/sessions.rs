@@ -158,7 +158,7 @@ pub async fn current(State(app): State<Arc<App>>, context: Context) -> Result<En
 
 /// Whether the session is valid, and for how long.
 #[derive(Serialize, ToSchema)]
-pub struct Validation {
+pub struct Validation<'a> {
     /// Always `true` here; a 401 carries `false` and a reason.
     valid: bool,
     /// When the presented token ends. RFC 3339.
@@ -172,17 +172,17 @@ pub struct Validation {
     /// Its public handle.
     session_id: String,
     /// Its kind.
-    session_type: String,
+    session_type: &'a str,
     /// Whose it is.
-    subject: Option<String>,
+    subject: Option<&'a str>,
     /// What it may do right now.
-    permissions: Vec<String>,
+    permissions: Vec<&'a str>,
 }
 
 /// Checks the session of the request. Does not count as activity. A 401 also says `data: {valid: false, reason}`.
 #[utoipa::path(get, path = "/api/auth/sessions/validate", operation_id = "validate_session", tag = "sessions",
     security(("session" = []), ("bearer" = [])),
-    responses((status = 200, body = Envelope<Validation>), (status = "default", body = ErrorBody)))]
+    responses((status = 200, body = Envelope<Validation<'_>>), (status = "default", body = ErrorBody)))]
 pub async fn validate(State(app): State<Arc<App>>, context: Context) -> Result<Response, ApiError> {
     let invalid = |error: ApiError, reason: &str| error.with_data(json!({ "valid": false, "reason": reason }));
     let session = match context.prove(&app).await {
@@ -208,9 +208,9 @@ pub async fn validate(State(app): State<Arc<App>>, context: Context) -> Result<R
         time_remaining: session.expires_at().since(app.now()).as_secs(),
         session_expires_at: rfc3339(session.session_expires_at()),
         session_id: session.id().to_string(),
-        session_type: session.kind().to_string(),
-        subject: session.subject().map(ToString::to_string),
-        permissions: session.permissions().iter().map(str::to_owned).collect(),
+        session_type: session.kind().as_str(),
+        subject: session.subject().map(Subject::as_str),
+        permissions: session.permissions().iter().collect(),
     };
     Ok(Envelope::new(answer).into_response())
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::extract::Request;
 use axum::routing::post;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::channel::Channel;
 use serde_json::Value;
 use wayleave_server::http::body::JsonBody;
-use wayleave_server::http::limits::{RequestLimits, json_only};
+use wayleave_server::http::limits::{RequestLimits, is_json_or_nothing};
 use wayleave_server::http::stack::HttpStack;
 
 use crate::support::{Answer, request, send, stack};
@@ -20,7 +20,14 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 fn router() -> Router {
     let routes = Router::new()
         .route("/json", post(async |JsonBody(_): JsonBody<Value>| "read"))
-        .route("/empty", post(async || "done").layer(from_fn(json_only)))
+        .route(
+            "/empty",
+            post(
+                async |request: Request| {
+                    if is_json_or_nothing(&request) { StatusCode::OK } else { StatusCode::UNSUPPORTED_MEDIA_TYPE }
+                },
+            ),
+        )
         .route("/never", post(async || std::future::pending::<()>().await));
     let limits = RequestLimits {
         most_target_bytes: 100,

@@ -69,8 +69,7 @@ impl SessionManager {
     /// [`ValidateError::Invalid`] for anything that is not one of ours. A JWT past its end is not told apart from it.
     pub fn read_token(&self, token: &str) -> Result<TokenView, ValidateError> {
         if token.len() == TOKEN_LENGTH && token.starts_with(SessionToken::PREFIX) {
-            let token = SessionToken::parse(token).map_err(|_| ValidateError::Invalid)?;
-            let key = token.key(&self.routing);
+            let key = SessionToken::lookup(token, &self.routing).map_err(|_| ValidateError::Invalid)?;
             return Ok(TokenView {
                 key: Key::Token(key.hash),
                 slot: key.slot,

@@ -106,3 +106,12 @@ fn coarse_networks() {
     assert_eq!(of("2001:db8:1:2:3:4:5:6").subscriber().to_string(), "2001:db8:1:2::/64");
     assert_eq!(of("::ffff:198.51.100.77").coarse().to_string(), "198.51.100.0/24");
 }
+
+#[test]
+fn the_coarse_network_is_written_as_it_is_formatted() {
+    let addresses = (0..=255).map(|octet| IpAddr::from([octet, 255 - octet, octet / 2, 9]));
+    for address in addresses.chain(["2001:db8:1:2::3".parse().unwrap(), "::ffff:192.0.2.1".parse().unwrap()]) {
+        let client = ClientAddress::new(address);
+        assert_eq!(*client.coarse_text(), *client.coarse().to_string());
+    }
+}
