@@ -83,6 +83,7 @@
 
 pub mod directory;
 pub mod fixtures;
+pub mod kv;
 pub mod store;
 
 mod bench;

@@ -34,7 +34,7 @@ pub(crate) use case_table;
 #[macro_export]
 macro_rules! store_suite {
     ($make:expr) => {
-        $crate::__store_cases!([$crate::__case_tests] store, $make,);
+        $crate::__store_cases!([$crate::__case_tests] store::cases, $make,);
     };
 }
 
@@ -43,21 +43,39 @@ macro_rules! store_suite {
 #[macro_export]
 macro_rules! directory_suite {
     ($make:expr) => {
-        $crate::__directory_cases!([$crate::__case_tests] directory, $make,);
+        $crate::__directory_cases!([$crate::__case_tests] directory::cases, $make,);
+    };
+}
+
+/// Makes a `#[test]` of every case of [`crate::kv`], for the key-value stores that the maker gives. As
+/// [`store_suite!`].
+#[macro_export]
+macro_rules! kv_suite {
+    ($make:expr) => {
+        $crate::__kv_cases!([$crate::__case_tests] kv::cases, $make,);
+    };
+}
+
+/// Makes a `#[test]` of every case of [`crate::kv::stateless_cases`], for the sealing stores that the maker gives. As
+/// [`store_suite!`].
+#[macro_export]
+macro_rules! stateless_suite {
+    ($make:expr) => {
+        $crate::__stateless_cases!([$crate::__case_tests] kv::stateless_cases, $make,);
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __case_tests {
-    ($suite:ident, $make:expr, $($group:ident { $($name:ident,)+ })+) => {
+    ($suite:ident::$cases:ident, $make:expr, $($group:ident { $($name:ident,)+ })+) => {
         $(mod $group {
             #[allow(unused_imports)]
             use super::*;
 
             $(#[test]
             fn $name() {
-                $crate::run_case($crate::$suite::cases(), stringify!($group), stringify!($name), $make);
+                $crate::run_case($crate::$suite::$cases(), stringify!($group), stringify!($name), $make);
             })+
         })+
     };

@@ -21,6 +21,12 @@ impl KindName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// `kv`: the kind of key-value sessions without an owner. No policy has it, so that no token ever proves one.
+    #[must_use]
+    pub fn key_value() -> Self {
+        Self(Arc::from("kv"))
+    }
 }
 
 impl FromStr for KindName {

@@ -11,6 +11,7 @@ mod coherent;
 mod epochs;
 pub mod events;
 pub mod jwt;
+pub mod kv;
 mod manager;
 
 pub use ambient::{SystemClock, SystemEntropy};

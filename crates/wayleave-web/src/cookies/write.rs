@@ -75,6 +75,7 @@ pub enum Lifetime {
 #[derive(Clone, Debug)]
 pub struct CookieSpec {
     name: String,
+    place: String,
     attributes: String,
 }
 
@@ -112,6 +113,7 @@ impl CookieSpec {
             attributes.push_str("; Domain=");
             attributes.push_str(&domain);
         }
+        let place = format!("{name}{attributes}");
         attributes.push_str(match transport {
             Transport::Secure => "; Secure",
             Transport::AlsoPlaintext => "",
@@ -125,13 +127,19 @@ impl CookieSpec {
             SameSite::Lax => "; SameSite=Lax",
             SameSite::None => "; SameSite=None",
         });
-        Ok(Self { name, attributes })
+        Ok(Self { name, place, attributes })
     }
 
     /// The cookie's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What tells the cookie from every other in a browser: name, path and domain.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// A `Set-Cookie` value that sets the cookie. It is marked sensitive, so that HTTP libraries do not print it.

@@ -125,15 +125,38 @@ impl SessionManager {
             idle: policy.idle(open.remember, rules.session_timeout),
             now,
             slot: self.routing.slot_of(&subject),
-            subject,
-            authentication: evidence.authentication(),
+            subject: Some(subject),
+            authentication: Some(evidence.authentication()),
             epoch: evidence.epoch(),
             permissions,
             lineage: None,
             open: &open,
         };
         let limit = InsertLimit { most: policy.concurrency.most, at_limit: policy.concurrency.at_limit };
-        self.insert(&draft, Place::New { limit, replaces: open.replaces }, origin).await
+        self.insert(&draft, Place::New { limit: Some(limit), replaces: open.replaces }, origin).await
+    }
+
+    /// Opens a session that is nobody's: a place for data before anybody signs in. It has no permissions, and signing in
+    /// never makes it anybody's; see [`Open::replaces`].
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_guest(&self, open: Open, origin: &Origin) -> Result<Opened, OpenError> {
+        let rules = self.rules();
+        let policy = rules.kinds.policy(&open.kind).ok_or(OpenError::UnknownKind)?;
+        let draft = Draft {
+            policy,
+            idle: policy.idle(open.remember, rules.session_timeout),
+            now: self.clock.now(),
+            slot: Slot(u16::from_be_bytes(self.random()?)),
+            subject: None,
+            authentication: None,
+            epoch: 0,
+            permissions: Permissions::none(),
+            lineage: None,
+            open: &open,
+        };
+        self.insert(&draft, Place::New { limit: None, replaces: open.replaces }, origin).await
     }
 
     /// Inserts a record made from `draft`, and tells what happened.
@@ -175,10 +198,10 @@ impl SessionManager {
             family,
             token: token.hash(),
             kind: open.kind.clone(),
-            subject: Some(subject.clone()),
+            subject: subject.clone(),
             actor: lineage.and_then(|lineage| lineage.actor.clone()),
             permissions: permissions.clone(),
-            authentication: Some(*authentication),
+            authentication: *authentication,
             epoch: *epoch,
             remembered: open.remember,
             licence: lineage.and_then(|lineage| lineage.licence.clone()),
@@ -259,8 +282,10 @@ pub(super) struct Draft<'a> {
     pub(super) idle: Option<Duration>,
     pub(super) now: Timestamp,
     pub(super) slot: Slot,
-    pub(super) subject: Subject,
-    pub(super) authentication: Authentication,
+    /// `None` for guests.
+    pub(super) subject: Option<Subject>,
+    /// `None` for guests.
+    pub(super) authentication: Option<Authentication>,
     pub(super) epoch: u64,
     pub(super) permissions: Permissions,
     /// The record whose lineage and absolute limit it keeps.
@@ -272,7 +297,7 @@ pub(super) struct Draft<'a> {
 #[derive(Copy, Clone)]
 pub(super) enum Place {
     /// Beside the others of its subject, and instead of the session that the same browser had.
-    New { limit: InsertLimit, replaces: Option<SessionId> },
+    New { limit: Option<InsertLimit>, replaces: Option<SessionId> },
     /// Where this one is. Nowhere, when that one is gone: a session that was ended does not go on.
     Of(SessionId),
 }
@@ -304,7 +329,7 @@ async fn put(
 ) -> Result<Put, StoreError> {
     let replaces = place.replaces();
     let (limit, refuses) = match place {
-        Place::New { limit, .. } => (Some(limit), limit.at_limit == AtLimit::Refuse),
+        Place::New { limit, .. } => (limit, limit.is_some_and(|limit| limit.at_limit == AtLimit::Refuse)),
         Place::Of(_) => (None, false),
     };
     // A refusal ends the replaced session all the same and does not say what it was.
