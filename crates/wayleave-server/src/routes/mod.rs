@@ -7,4 +7,5 @@ pub mod introspection;
 pub mod sessions;
 pub mod setup;
 pub mod sign_in;
+pub mod validation;
 pub mod verify;
