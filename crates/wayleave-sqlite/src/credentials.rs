@@ -17,6 +17,10 @@ const SET: &str = "INSERT INTO credentials (account, method, secret, changed_at)
      ON CONFLICT (account, method) DO UPDATE SET secret = excluded.secret, changed_at = excluded.changed_at";
 pub(crate) const REPLACE: &str =
     "UPDATE credentials SET secret = ?4 WHERE account = ?1 AND method = ?2 AND changed_at = ?3";
+pub(crate) const EXCHANGE: &str = "UPDATE credentials SET secret = ?3, changed_at = ?4 \
+     WHERE account = ?1 AND method = ?2 AND changed_at = ?5";
+const ADD: &str = "INSERT INTO credentials (account, method, secret, changed_at) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (account, method) DO NOTHING";
 const REMOVE: &str = "DELETE FROM credentials WHERE account = ?1 AND method = ?2";
 
 #[async_trait]
@@ -47,6 +51,19 @@ impl Credentials for SqliteStore {
     ) -> Result<bool, StoreError> {
         let secret = self.sealing.seal(place(&name(account, method)), secret)?;
         self.write(Replace { account: account.clone(), method, set_at: set_at.as_millis(), secret }).await
+    }
+
+    async fn exchange(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Option<Timestamp>,
+        credential: &Credential,
+    ) -> Result<bool, StoreError> {
+        let Credential { secret, changed_at } = credential;
+        let secret = self.sealing.seal(place(&name(account, method)), secret)?;
+        let set = Set { account: account.clone(), method, secret, changed_at: changed_at.as_millis() };
+        self.write(Exchange { set_at: set_at.map(|at| at.as_millis()), set }).await
     }
 
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
@@ -98,6 +115,30 @@ impl Write for Replace {
         let replace =
             sqlx::query(REPLACE).bind(account.as_str()).bind(method.as_str()).bind(*set_at).bind(secret.as_ref());
         Ok(replace.execute(connection).await.map_err(failed)?.rows_affected() > 0)
+    }
+}
+
+struct Exchange {
+    set_at: Option<i64>,
+    set: Set,
+}
+
+#[async_trait]
+impl Write for Exchange {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+        let Self { set_at, set: Set { account, method, secret, changed_at } } = self;
+        let query = sqlx::query(if set_at.is_some() { EXCHANGE } else { ADD })
+            .bind(account.as_str())
+            .bind(method.as_str())
+            .bind(secret.as_ref())
+            .bind(*changed_at);
+        let query = match set_at {
+            Some(at) => query.bind(*at),
+            None => query,
+        };
+        Ok(query.execute(connection).await.map_err(failed)?.rows_affected() > 0)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::writer::Write;
 
 const LIST: &str = "SELECT key, email, permissions, created_by, created_at, expires_at FROM invitations \
      WHERE expires_at > ?1 ORDER BY created_at DESC, key LIMIT ?2";
+const FIND: &str = "SELECT key, email, permissions, created_by, created_at, expires_at FROM invitations WHERE key = ?1";
 const INSERT: &str = "INSERT INTO invitations (key, email, permissions, created_by, created_at, expires_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO NOTHING";
 // A few at a time keeps the table at what is alive.
@@ -25,6 +26,11 @@ const TAKE: &str = "DELETE FROM invitations WHERE key = ?1 \
 impl Invitations for SqliteStore {
     async fn insert(&self, invitation: &Invitation) -> Result<bool, StoreError> {
         self.write(Insert(invitation.clone())).await
+    }
+
+    async fn find(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError> {
+        let row = self.read_one(sqlx::query(FIND).bind(key.to_vec())).await?;
+        Ok(row.as_ref().map(decode).transpose()?.filter(|invitation| now < invitation.expires_at))
     }
 
     async fn take(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError> {

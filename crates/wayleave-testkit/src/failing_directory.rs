@@ -40,6 +40,8 @@ pub enum DirectoryVerb {
     CredentialsSet,
     /// [`Credentials::replace`].
     CredentialsReplace,
+    /// [`Credentials::exchange`].
+    CredentialsExchange,
     /// [`Credentials::remove`].
     CredentialsRemove,
     /// [`KnownDevices::remember`].
@@ -58,6 +60,8 @@ pub enum DirectoryVerb {
     CountersSweep,
     /// [`Invitations::insert`].
     InvitationsInsert,
+    /// [`Invitations::find`].
+    InvitationsFind,
     /// [`Invitations::take`].
     InvitationsTake,
     /// [`Invitations::list`].
@@ -175,6 +179,21 @@ impl<D: Credentials + ?Sized> Credentials for FailingDirectory<D> {
             .await
     }
 
+    async fn exchange(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Option<Timestamp>,
+        credential: &Credential,
+    ) -> Result<bool, StoreError> {
+        self.faults
+            .around(
+                DirectoryVerb::CredentialsExchange,
+                Credentials::exchange(&*self.inner, account, method, set_at, credential),
+            )
+            .await
+    }
+
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
         self.faults.around(DirectoryVerb::CredentialsRemove, Credentials::remove(&*self.inner, account, method)).await
     }
@@ -230,6 +249,10 @@ impl<D: Counters + ?Sized> Counters for FailingDirectory<D> {
 impl<D: Invitations + ?Sized> Invitations for FailingDirectory<D> {
     async fn insert(&self, invitation: &Invitation) -> Result<bool, StoreError> {
         self.faults.around(DirectoryVerb::InvitationsInsert, Invitations::insert(&*self.inner, invitation)).await
+    }
+
+    async fn find(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError> {
+        self.faults.around(DirectoryVerb::InvitationsFind, Invitations::find(&*self.inner, key, now)).await
     }
 
     async fn take(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError> {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use wayleave_core::ports::StoreError;
 
 /// Which calls fail.
@@ -57,6 +59,26 @@ pub struct Faults<V>(Mutex<BTreeMap<V, State>>);
 struct State {
     calls: u64,
     fault: Option<(Fault, u64)>,
+    held: Option<Arc<Gate>>,
+}
+
+/// A gate that one call waits at.
+#[derive(Debug)]
+pub struct Gate {
+    arrived: Semaphore,
+    open: Semaphore,
+}
+
+impl Gate {
+    /// Waits until the call is at the gate.
+    pub async fn arrived(&self) {
+        drop(self.arrived.acquire().await);
+    }
+
+    /// Lets the call go on.
+    pub fn open(&self) {
+        self.open.add_permits(1);
+    }
 }
 
 impl<V> Default for Faults<V> {
@@ -74,6 +96,13 @@ impl<V: Copy + Ord + Debug> Faults<V> {
     /// `verb` works again.
     pub fn heal(&self, verb: V) {
         self.0.lock().entry(verb).or_default().fault = None;
+    }
+
+    /// The next call of `verb` waits at the gate before it reaches the backend.
+    pub fn hold(&self, verb: V) -> Arc<Gate> {
+        let gate = Arc::new(Gate { arrived: Semaphore::new(0), open: Semaphore::new(0) });
+        self.0.lock().entry(verb).or_default().held = Some(Arc::clone(&gate));
+        gate
     }
 
     /// How often each verb was called since the last [`Self::reset`], failed calls included, never-called ones left
@@ -100,6 +129,11 @@ impl<V: Copy + Ord + Debug> Faults<V> {
         verb: V,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let held = self.0.lock().get_mut(&verb).and_then(|state| state.held.take());
+        if let Some(gate) = held {
+            gate.arrived.add_permits(1);
+            drop(gate.open.acquire().await);
+        }
         match self.next(verb) {
             None => call.await,
             Some(Effect::Unreached) => Err(failure(verb)),
@@ -112,7 +146,7 @@ impl<V: Copy + Ord + Debug> Faults<V> {
 
     fn next(&self, verb: V) -> Option<Effect> {
         let mut states = self.0.lock();
-        let State { calls, fault } = states.entry(verb).or_default();
+        let State { calls, fault, held: _ } = states.entry(verb).or_default();
         *calls += 1;
         let (fault, seen) = fault.as_mut()?;
         *seen += 1;
@@ -132,6 +166,21 @@ fn failure(verb: impl Debug) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_call_waits_at_a_gate() {
+        let faults = Arc::new(Faults::default());
+        let gate = faults.hold(1);
+        let waiting = {
+            let faults = Arc::clone(&faults);
+            tokio::spawn(async move { faults.around(1, async { Ok(()) }).await.is_ok() })
+        };
+        gate.arrived().await;
+        assert!(faults.around(1, async { Ok(()) }).await.is_ok(), "others pass");
+        assert!(!waiting.is_finished());
+        gate.open();
+        assert!(waiting.await.unwrap());
+    }
 
     async fn outcomes(faults: &Faults<u8>, times: u64) -> (String, u64) {
         let mut reached = 0;

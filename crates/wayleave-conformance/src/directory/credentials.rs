@@ -8,7 +8,7 @@ use wayleave_core::ports::{Credential, InsertAccount};
 use super::Directory;
 use crate::bench::{Bench, Fresh};
 use crate::fixtures::{TICK, account, account_id, at};
-use crate::together::both;
+use crate::together::{both, together};
 
 fn credential(secret: &[u8]) -> Credential {
     Credential { secret: secret.into(), changed_at: at(5).plus(TICK) }
@@ -162,5 +162,63 @@ pub(super) async fn are_rewritten_or_removed(bench: Bench<Directory>) {
         .await;
         assert!(removed);
         assert_eq!(credentials.find(&account_id(1), Method::Opaque).await.unwrap(), None);
+    }
+}
+
+/// Only in the place of the one that was named, or where there is none. The old and the new differ by their time.
+pub(super) async fn are_exchanged_for_the_one_in_force(bench: Bench<Directory>) {
+    let directory = with_accounts(&bench).await;
+    let (credentials, id, method) = (&directory.credentials, account_id(1), Method::Password);
+    let set = |secret: &[u8], second| Credential { secret: secret.into(), changed_at: at(second) };
+    let (first, second, third) = (set(b"first", 10), set(b"second, and longer", 20), set(b"3", 30));
+    assert!(!credentials.exchange(&id, method, Some(at(10)), &first).await.unwrap());
+    assert_eq!(credentials.find(&id, method).await.unwrap(), None, "it was created");
+    assert!(credentials.exchange(&id, method, None, &first).await.unwrap());
+    for other in [None, Some(at(10).minus(TICK)), Some(at(10).plus(TICK)), Some(at(20))] {
+        assert!(!credentials.exchange(&id, method, other, &second).await.unwrap());
+        assert_eq!(credentials.find(&id, method).await.unwrap().as_ref(), Some(&first));
+    }
+    assert!(!credentials.exchange(&account_id(2), method, Some(at(10)), &second).await.unwrap());
+    assert!(!credentials.exchange(&id, Method::Opaque, Some(at(10)), &second).await.unwrap());
+    // Another form of the same secret is still the same.
+    assert!(credentials.replace(&id, method, at(10), b"first, in another form").await.unwrap());
+    assert!(credentials.exchange(&id, method, Some(at(10)), &second).await.unwrap());
+    assert!(!credentials.exchange(&id, method, Some(at(10)), &third).await.unwrap());
+    assert_eq!(credentials.find(&id, method).await.unwrap(), Some(second));
+    assert!(credentials.remove(&id, method).await.unwrap());
+    assert!(!credentials.exchange(&id, method, Some(at(20)), &third).await.unwrap());
+    assert!(credentials.exchange(&id, method, None, &third).await.unwrap());
+    assert_eq!(credentials.find(&id, method).await.unwrap().as_ref(), Some(&third));
+    assert!(credentials.exchange(&account_id(3), method, None, &third).await.unwrap(), "the account comes later");
+}
+
+/// Of many who proved the same secret and set another, one succeeds.
+pub(super) async fn are_exchanged_by_one_of_many(bench: Bench<Directory>) {
+    let directory = with_accounts(&bench).await;
+    for round in bench.rounds() {
+        let set_at = at(i64::from(round) * 10);
+        let old = Credential { secret: Box::new(*b"old"), changed_at: set_at };
+        let before = if round.is_multiple_of(2) { Some(set_at) } else { None };
+        match before {
+            Some(_) => directory.credentials.set(&account_id(1), Method::Password, &old).await.unwrap(),
+            None => {
+                let _: bool = directory.credentials.remove(&account_id(1), Method::Password).await.unwrap();
+            }
+        }
+        let done = together((0..8_u8).map(|number| {
+            let credentials = Arc::clone(&directory.credentials);
+            let new = Credential { secret: Box::new([number]), changed_at: set_at.plus(TICK) };
+            async move {
+                let done = credentials.exchange(&account_id(1), Method::Password, before, &new).await.unwrap();
+                done.then_some(new)
+            }
+        }))
+        .await;
+        let done: Vec<_> = done.into_iter().flatten().collect();
+        assert_eq!(done.len(), 1);
+        assert_eq!(
+            directory.credentials.find(&account_id(1), Method::Password).await.unwrap(),
+            done.into_iter().next()
+        );
     }
 }

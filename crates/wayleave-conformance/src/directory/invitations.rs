@@ -48,9 +48,14 @@ pub(super) async fn are_taken_once(bench: Bench<Directory>) {
     };
     for invitation in [invitation(1), bare] {
         assert_eq!(take(invitations, &invitation, at(10)).await, None);
+        assert_eq!(invitations.find(invitation.key, at(10)).await.unwrap(), None);
         put(invitations, &invitation).await;
+        for _ in 0..2 {
+            assert_eq!(invitations.find(invitation.key, at(10)).await.unwrap().as_ref(), Some(&invitation));
+        }
         assert_eq!(take(invitations, &invitation, at(10)).await, Some(invitation.clone()));
         assert_eq!(take(invitations, &invitation, at(10)).await, None);
+        assert_eq!(invitations.find(invitation.key, at(10)).await.unwrap(), None);
     }
 }
 
@@ -61,6 +66,7 @@ pub(super) async fn are_void_from_their_expiry_on(bench: Bench<Directory>) {
         let invitation = invitation(number);
         put(invitations, &invitation).await;
         assert_eq!(invitations.list(now, 10).await.unwrap().contains(&invitation), good);
+        assert_eq!(invitations.find(invitation.key, now).await.unwrap(), good.then(|| invitation.clone()));
         assert_eq!(take(invitations, &invitation, now).await, good.then_some(invitation));
     }
 }

@@ -182,6 +182,8 @@ macro_rules! __directory_cases {
                 are_rewritten_under_account_and_method,
                 set_meanwhile_are_not_rewritten,
                 are_rewritten_or_removed,
+                are_exchanged_for_the_one_in_force,
+                are_exchanged_by_one_of_many,
             }
             known_devices {
                 are_remembered,

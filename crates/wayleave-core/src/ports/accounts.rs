@@ -238,6 +238,17 @@ pub trait Credentials: Send + Sync {
         secret: &[u8],
     ) -> Result<bool, StoreError>;
 
+    /// Sets `credential` in the place of the one that was set at `set_at`, or where there is none for `None`; the
+    /// account may come later. `false`, and nothing changed, when it is not so any more: of any number of callers that
+    /// name the same time exactly one succeeds, as long as each brings a later one.
+    async fn exchange(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Option<Timestamp>,
+        credential: &Credential,
+    ) -> Result<bool, StoreError>;
+
     /// Removes it; whether there was one.
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError>;
 }

@@ -30,6 +30,9 @@ pub trait Invitations: Send + Sync {
     /// Adds one. `false` when its key exists already.
     async fn insert(&self, invitation: &Invitation) -> Result<bool, StoreError>;
 
+    /// Looks at one and leaves it; none from its expiry on.
+    async fn find(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError>;
+
     /// Takes one: of any number of callers exactly one gets it, and none from its expiry on.
     async fn take(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError>;
 

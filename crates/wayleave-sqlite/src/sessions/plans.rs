@@ -50,6 +50,7 @@ async fn hot_statements_go_by_their_index() {
         (accounts::ANYBODY_HOLDS, &["PRIMARY KEY (permission=?)", "sqlite_autoindex_accounts_1"]),
         (credentials::FIND, &["sqlite_autoindex_credentials_1"]),
         (credentials::REPLACE, &["sqlite_autoindex_credentials_1"]),
+        (credentials::EXCHANGE, &["sqlite_autoindex_credentials_1"]),
         (service_keys::BY_KEY, &["sqlite_autoindex_service_keys_2"]),
         (subjects::ACCOUNT, &["sqlite_autoindex_accounts_1"]),
         (subjects::SERVICE, &["sqlite_autoindex_service_keys_1"]),

@@ -59,6 +59,11 @@ impl Invitations for MemoryDirectory {
         Ok(true)
     }
 
+    async fn find(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError> {
+        let state = self.state();
+        Ok(state.invitations.get(&key).filter(|invitation| now < invitation.expires_at).cloned())
+    }
+
     async fn take(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError> {
         let taken = self.state().invitations.remove(&key);
         Ok(taken.filter(|invitation| now < invitation.expires_at))

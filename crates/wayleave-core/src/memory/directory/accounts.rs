@@ -120,6 +120,26 @@ impl Credentials for MemoryDirectory {
         Ok(true)
     }
 
+    async fn exchange(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Option<Timestamp>,
+        credential: &Credential,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let key = (account.clone(), method.as_str());
+        let held = state.credentials.get(&key).map(|held| held.changed_at);
+        if held != set_at {
+            return Ok(false);
+        }
+        if held.is_none() {
+            room(state.credentials.len(), most_credentials(self.limits.accounts))?;
+        }
+        state.credentials.insert(key, credential.clone());
+        Ok(true)
+    }
+
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
         Ok(self.state().credentials.remove(&(account.clone(), method.as_str())).is_some())
     }

@@ -97,6 +97,16 @@ struct Overtaken {
 
 #[async_trait::async_trait]
 impl Credentials for Overtaken {
+    async fn exchange(
+        &self,
+        account: &AccountId,
+        method: Method,
+        set_at: Option<Timestamp>,
+        credential: &Credential,
+    ) -> Result<bool, StoreError> {
+        Credentials::exchange(&*self.inner, account, method, set_at, credential).await
+    }
+
     async fn find(&self, account: &AccountId, method: Method) -> Result<Option<Credential>, StoreError> {
         let found = Credentials::find(&*self.inner, account, method).await?;
         self.set(account, method, &self.new).await?;
