@@ -12,7 +12,11 @@ use zeroize::Zeroizing;
 /// Most keys of one set.
 const MAX_KEYS: usize = 16;
 
-/// The `kid`: the RFC 7638 thumbprint of the public key. An opaque map key, never a path or a query (R056).
+/// Characters of a `kid`: it stands in every token, and a set holds 16 keys at most, no two of one name.
+const NAME: usize = 11;
+
+/// The `kid`: the beginning of the public key's RFC 7638 thumbprint. An opaque map key, never a path or a
+/// query (R056).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(Box<str>);
 
@@ -27,7 +31,9 @@ impl KeyName {
         // RFC 7638 section 3.2, RFC 8037 section 2: the required members in alphabetical order.
         let x = URL_SAFE_NO_PAD.encode(public.as_bytes());
         let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-        Self(URL_SAFE_NO_PAD.encode(Sha256::digest(canonical)).into())
+        let mut thumbprint = URL_SAFE_NO_PAD.encode(Sha256::digest(canonical));
+        thumbprint.truncate(NAME);
+        Self(thumbprint.into())
     }
 }
 

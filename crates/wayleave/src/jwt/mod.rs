@@ -92,6 +92,13 @@ pub(crate) fn verify_under(
     Ok((claims.check(audience, now)?, key.life().retired_at))
 }
 
+/// The session of a token that is good in everything but that it has ended.
+pub(crate) fn ended(keys: &KeySet, audience: &Audience, token: &str, now: Timestamp) -> Result<SessionId, InvalidJwt> {
+    let (claims, _) = read_signed(keys, token, now)?;
+    let verified = claims.check(audience, Timestamp::from_seconds(claims.iat))?;
+    if now < verified.expires_at { Err(InvalidJwt) } else { Ok(verified.session) }
+}
+
 /// The session that a token of this deployment is about, whether the token has ended or not: proof of nothing but that.
 pub(crate) fn session_of(
     keys: &KeySet,

@@ -261,7 +261,7 @@ impl SessionManager {
             sub: record.subject.as_ref().map_or_else(String::new, ToString::to_string),
             client_id: record.kind.to_string(),
             iat: now.as_seconds(),
-            jti: URL_SAFE_NO_PAD.encode(self.random::<16>()?),
+            jti: URL_SAFE_NO_PAD.encode(self.random::<12>()?),
             sid: record.id.to_string(),
             auth_time: authentication.map_or(0, |authentication| authentication.at.as_seconds()),
             amr: authentication

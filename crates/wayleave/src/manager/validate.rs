@@ -55,20 +55,53 @@ impl SessionManager {
     /// # Errors
     /// See [`ValidateError`].
     pub async fn validate(&self, token: &str, shown: &Shown) -> Result<Session, ValidateError> {
-        let view = self.read_token(token)?;
         let now = self.clock.now();
+        let view = match self.read_token(token) {
+            Ok(view) => view,
+            Err(error) => return Err(self.merely_ended(token, now).await?.unwrap_or(error)),
+        };
         match self.warm_session(&view, shown, now) {
             Some(session) => Ok(session),
             None => self.cold_session(&view, shown, now).await,
         }
     }
 
+    /// The session that a presented access token proves, if memory can say so: no signature is checked and no store is
+    /// asked. `None` says nothing about the token.
+    #[must_use]
+    pub fn validate_warm(&self, token: &str, shown: &Shown) -> Option<Session> {
+        let now = self.clock.now();
+        let view = if is_opaque(token) {
+            self.read_token(token).ok()?
+        } else {
+            let hash = TokenHash(Sha256::digest(token.as_bytes()).into());
+            self.view(self.verified.get(&hash).filter(|checked| now < checked.good_until)?.verified)
+        };
+        self.warm_session(&view, shown, now)
+    }
+
+    /// Whether a JWT is good in everything but that it has ended, and its session is still on record.
+    async fn merely_ended(&self, token: &str, now: Timestamp) -> Result<Option<ValidateError>, StoreError> {
+        if is_opaque(token) || token.len() > jwt::MAX_JWT {
+            return Ok(None);
+        }
+        let Ok(session) = jwt::ended(&self.signing_keys(), &self.audience, token, now) else { return Ok(None) };
+        let slot = session.slot(&self.routing);
+        let Some(record) = self.state.store.find(Lookup::Id(slot, session)).await? else { return Ok(None) };
+        let standing = match &record.subject {
+            Some(subject) => self.standing(subject).await?,
+            None => Standing::UNRESTRICTED,
+        };
+        let good = standing.is_active(now) && record.epoch >= standing.epoch;
+        Ok(good.then_some(ValidateError::Expired(Limit::Token)))
+    }
+
     /// Reads a presented token: its form, and for JWTs signature and times.
     ///
     /// # Errors
-    /// [`ValidateError::Invalid`] for anything that is not one of ours. A JWT past its end is not told apart from it.
+    /// [`ValidateError::Invalid`] for anything that is not one of ours, or a JWT past its end.
     pub fn read_token(&self, token: &str) -> Result<TokenView, ValidateError> {
-        if token.len() == TOKEN_LENGTH && token.starts_with(SessionToken::PREFIX) {
+        if is_opaque(token) {
             let key = SessionToken::lookup(token, &self.routing).map_err(|_| ValidateError::Invalid)?;
             return Ok(TokenView {
                 key: Key::Token(key.hash),
@@ -77,14 +110,17 @@ impl SessionManager {
                 jwt_expires_at: None,
             });
         }
-        let verified = self.read_jwt(token)?;
+        Ok(self.view(self.read_jwt(token)?))
+    }
+
+    fn view(&self, verified: Verified) -> TokenView {
         let slot = verified.session.slot(&self.routing);
-        Ok(TokenView {
+        TokenView {
             key: Key::Id(verified.session),
             slot,
             lookup: Lookup::Id(slot, verified.session),
             jwt_expires_at: Some(verified.expires_at),
-        })
+        }
     }
 
     /// A signature is checked once per token; what it says does not change, only whether it has ended.
@@ -233,6 +269,10 @@ impl SessionManager {
             self.state.pending.note(live.record.id, live.record.slot, activity);
         }
     }
+}
+
+fn is_opaque(token: &str) -> bool {
+    token.len() == TOKEN_LENGTH && token.starts_with(SessionToken::PREFIX)
 }
 
 /// Which limit a record was found past, and by what.

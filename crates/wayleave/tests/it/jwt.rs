@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use wayleave::core::permission::Permissions;
+use wayleave::core::record::Limit;
 use wayleave::core::subject::{Namespace, Subject};
 use wayleave::core::time::Timestamp;
 use wayleave::events::Cause;
@@ -107,13 +108,14 @@ async fn an_ended_token_can_still_sign_out() {
     let opened = world.open(&ada, "jwt").await;
     world.clock.advance(HOUR);
     let token = &opened.issued.access;
-    assert_eq!(world.verdict(token).await, Verdict::Invalid);
+    assert_eq!(world.verdict(token).await, Verdict::Expired(Limit::Token));
     let behind = world.manager.behind_token(token).await.unwrap().unwrap();
     assert_eq!(behind.id, opened.record.id);
     let tampered = format!("{}A", &token[..token.len() - 1]);
     assert!(world.manager.behind_token(&tampered).await.unwrap().is_none());
     let ended = world.manager.revoke_token(token, Cause::SignOut, &shown()).await.unwrap();
     assert_eq!(ended.0.len(), 1);
+    assert_eq!(world.verdict(token).await, Verdict::Invalid, "it did not merely end");
     assert_eq!(world.refresh_verdict(refresh_token(&opened.issued)).await, RefreshVerdict::Invalid);
 }
 
@@ -242,4 +244,44 @@ async fn subjects_keep_their_namespace() {
     assert_eq!(part(&opened.issued.access, 1)["sub"], "eip155:1:0xabc");
     assert_eq!(part(&opened.issued.access, 1)["scope"], "");
     assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Valid);
+}
+
+/// R058: a JWT that merely ended is told apart from one that is not ours, and from one whose session was ended, whose
+/// account was disabled, or whose subject signed out everywhere.
+#[tokio::test]
+async fn only_a_jwt_that_merely_ended_has_expired() {
+    for end in ["nothing", "session", "epoch", "disabled", "forged"] {
+        let world = World::new();
+        let ada = world.person(1).await;
+        let opened = world.open(&ada, "jwt").await;
+        let mut token = opened.issued.access.to_string();
+        match end {
+            "session" => drop(world.manager.revoke_token(&token, Cause::SignOut, &shown()).await.unwrap()),
+            "epoch" => world.edit_and_tell(&ada, |account| account.epoch += 1).await,
+            "disabled" => world.edit_and_tell(&ada, |account| account.disabled = true).await,
+            "forged" => token.replace_range(token.len() - 8..token.len() - 4, "AAAA"),
+            _ => {}
+        }
+        world.clock.advance(15 * MINUTE);
+        let expected = if end == "nothing" { Verdict::Expired(Limit::Token) } else { Verdict::Invalid };
+        assert_eq!(world.verdict(&token).await, expected, "{end}");
+    }
+}
+
+/// What memory knows it says without asking the store; it says nothing of anything else.
+#[tokio::test]
+async fn memory_answers_for_what_it_knows() {
+    for name in ["plain", "jwt"] {
+        let world = World::new();
+        let ada = world.person(1).await;
+        let token = world.open(&ada, name).await.issued.access;
+        assert!(world.manager.validate_warm(&token, &shown()).is_none(), "{name}: not looked up yet");
+        assert_eq!(world.verdict(&token).await, Verdict::Valid);
+        world.store.faults().reset();
+        assert!(world.manager.validate_warm(&token, &shown()).is_some(), "{name}");
+        assert!(world.manager.validate_warm("ey.J.x", &shown()).is_none());
+        assert!(world.store.faults().calls().is_empty());
+        world.manager.revoke_token(&token, Cause::SignOut, &shown()).await.unwrap();
+        assert!(world.manager.validate_warm(&token, &shown()).is_none(), "{name}: it was ended");
+    }
 }

@@ -224,7 +224,7 @@ async fn the_absolute_limit_stays() {
         let session = world.session_of(&refreshed.issued.access).await;
         assert_eq!((session.expires_at(), session.session_expires_at()), (end, end));
         world.clock.set(end);
-        let expected = if name == "jwt" { Verdict::Invalid } else { Verdict::Expired(Limit::Absolute) };
+        let expected = Verdict::Expired(if name == "jwt" { Limit::Token } else { Limit::Absolute });
         assert_eq!(world.verdict(&refreshed.issued.access).await, expected);
         let late = world.refresh_verdict(refresh_token(&refreshed.issued)).await;
         assert_eq!(late, RefreshVerdict::Expired(Limit::Absolute));

@@ -77,7 +77,7 @@ fn hostile_key_names_are_refused() {
         json!(key(2, ALWAYS).name().as_str()),
         json!(kid().to_lowercase()),
         json!(format!("{} ", kid())),
-        json!(&kid()[..42]),
+        json!(&kid()[..10]),
         json!(0),
         json!([kid()]),
         json!({ "kid": kid() }),
