@@ -1,6 +1,7 @@
 //! The whole check of a password: who may try, whether it is right, and what an outsider hears of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use wayleave_core::authentication::{ForeignSubject, Method, Prover};
@@ -14,10 +15,14 @@ use wayleave_core::time::Timestamp;
 
 use crate::buckets::{Bucket, BucketKey};
 use crate::hasher::{Busy, Check, HashError, HashFailure, Hasher, Place};
+use crate::line::Lines;
 use crate::outcome::{Outcome, Refused, RefusedReason, Verified};
 use crate::password::Password;
 use crate::requirements::{Requirements, Weak};
 use crate::stored::StoredHash;
+
+/// What the times of credentials are told apart by.
+const TICK: Duration = Duration::from_millis(1);
 
 /// What the authenticator reaches the world through.
 pub struct Ports {
@@ -59,6 +64,17 @@ pub struct SignIn<'a> {
     pub password: Password,
     /// The SHA-256 of the secret in the known-device cookie, if there was one.
     pub known_device: Option<[u8; 32]>,
+    /// Whether browsers that the account does not know may try.
+    pub strangers: Strangers,
+}
+
+/// Whether browsers that an account does not know may try a password of it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Strangers {
+    /// They may.
+    Admitted,
+    /// Not now: the deployment sees too many failures (R100).
+    TurnedAway,
 }
 
 /// Checks and sets passwords.
@@ -70,6 +86,7 @@ pub struct PasswordAuthenticator {
     rule: RwLock<Rule>,
     requirements: Requirements,
     nobody: Nobody,
+    lines: Lines,
 }
 
 /// Stands in for what is not there, so that the same is looked up and the same is computed.
@@ -106,7 +123,16 @@ impl PasswordAuthenticator {
             return Err(Error::ForeignProver(ForeignSubject));
         }
         let Options { rule, requirements } = options;
-        Ok(Self { ports, hasher, prover, buckets, rule: RwLock::new(rule), requirements, nobody })
+        Ok(Self {
+            ports,
+            hasher,
+            prover,
+            buckets,
+            rule: RwLock::new(rule),
+            requirements,
+            nobody,
+            lines: Lines::default(),
+        })
     }
 
     /// Puts another lockout rule in force, from the next attempt on. A lock that holds already keeps its end.
@@ -123,7 +149,7 @@ impl PasswordAuthenticator {
     /// # Errors
     /// [`Error`] when nothing can be said; the attempt may have been counted.
     pub async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<Outcome, Error> {
-        let SignIn { email, password, known_device } = sign_in;
+        let SignIn { email, password, known_device, strangers } = sign_in;
         let place = match self.hasher.admit() {
             Ok(place) => place,
             Err(busy) => return Ok(Outcome::Busy(busy)),
@@ -137,6 +163,10 @@ impl PasswordAuthenticator {
             Some(device) if self.ports.devices.knows(id, device, now).await? => Some(device),
             Some(_) | None => None,
         };
+        match (strangers, &known_device) {
+            (Strangers::TurnedAway, None) => return Ok(Outcome::TurnedAway),
+            (Strangers::TurnedAway, Some(_)) | (Strangers::Admitted, _) => {}
+        }
         let counter = match (&known_device, &address) {
             (Some(device), _) => self.buckets.counter(&Bucket::Device(id, device)),
             (None, Some(address)) => self.buckets.counter(&Bucket::Address(address)),
@@ -163,31 +193,60 @@ impl PasswordAuthenticator {
         self.prove(claim, password, place, now).await
     }
 
-    /// Hashes `new` for `account`, if it is good enough, and changes nothing yet: for accounts that are about to be
-    /// made.
+    /// Hashes `new` for `account`, if it is good enough, and changes nothing yet.
     ///
     /// # Errors
     /// [`SetPasswordError`].
     pub async fn prepare(&self, account: &Account, new: Password) -> Result<Credential, SetPasswordError> {
+        self.prepare_other(account, None, new).await
+    }
+
+    /// As [`Self::prepare`], and refuses the password that `in_force` is of: for those who must choose another.
+    ///
+    /// # Errors
+    /// [`SetPasswordError`].
+    pub async fn prepare_other(
+        &self,
+        account: &Account,
+        in_force: Option<&Credential>,
+        new: Password,
+    ) -> Result<Credential, SetPasswordError> {
         let place = self.hasher.admit()?;
         let (requirements, about) = (self.requirements.clone(), account.clone());
-        let refuse = move |password: &Password| requirements.check(password, &about);
-        let hash = self.hasher.hash(place, new, refuse).await.map_err(Error::from)??;
+        // A hash that cannot be read is of no password.
+        let held = in_force.and_then(|credential| StoredHash::decode(&credential.secret).ok());
+        let own = self.hasher.parameters();
+        let largest = held.as_ref().map(StoredHash::parameters).filter(|held| !held.falls_short_of(own)).unwrap_or(own);
+        let refuse = move |password: &Password| -> Result<(), SetPasswordError> {
+            requirements.check(password, &about)?;
+            match held.map(|held| held.matches(password)).transpose().map_err(Error::from)? {
+                Some(true) => Err(Weak::Unchanged.into()),
+                Some(false) | None => Ok(()),
+            }
+        };
+        let hash = self.hasher.hash(place, largest, new, refuse).await.map_err(Error::from)??;
         let secret = hash.encode().map_err(Error::from)?;
         Ok(Credential { secret: secret.into_bytes().into(), changed_at: self.ports.clock.now() })
     }
 
-    /// Gives `account` a new password, if it is good enough, and makes it forget every known browser. Whoever calls
-    /// this also ends the account's other sessions (R097).
+    /// Puts `new` in the place of the password that was set at `set_at`, or of none, and makes the account forget every
+    /// known browser. `false`, and the password unchanged, when another was set meanwhile. Whoever calls this also ends
+    /// the account's other sessions (R097).
     ///
     /// # Errors
-    /// [`SetPasswordError`]. The password is the old one then, unless the store failed in the last step.
-    pub async fn set_password(&self, account: &Account, new: Password) -> Result<(), SetPasswordError> {
-        let credential = self.prepare(account, new).await?;
+    /// [`Error`]. The password is the old one then, unless the store failed in the last step.
+    pub async fn exchange(
+        &self,
+        account: &AccountId,
+        set_at: Option<Timestamp>,
+        new: Credential,
+    ) -> Result<bool, Error> {
+        // Later than the one before, so that times tell them apart also within one tick of the clock.
+        let earliest = set_at.map_or(Timestamp::MIN, |at| at.plus(TICK));
+        let credential = Credential { changed_at: new.changed_at.max(earliest), ..new };
         // In this order, because devices that are forgotten for nothing do no harm.
-        self.ports.devices.forget_all(&account.id).await.map_err(Error::from)?;
-        self.ports.credentials.set(&account.id, Method::Password, &credential).await.map_err(Error::from)?;
-        Ok(())
+        self.ports.devices.forget_all(account).await?;
+        Ok(self.ports.credentials.exchange(account, Method::Password, set_at, &credential).await?)
     }
 
     /// Opens the lock of strangers' attempts at an address, and the one of the account's step-ups.
@@ -210,7 +269,8 @@ impl PasswordAuthenticator {
     async fn prove(&self, claim: Claim, password: Password, place: Place, now: Timestamp) -> Result<Outcome, Error> {
         let Claim { account, absent, counter, known_device } = claim;
         let rule = *self.rule.read();
-        let locks = match self.ports.counters.reserve(counter, rule, now).await? {
+        let (reservation, attempt) = self.lines.reserve(self.ports.counters.as_ref(), counter, rule, now).await?;
+        let locks = match reservation {
             Reservation::Granted { remaining: _, locks } => locks,
             Reservation::Locked { until } => return Ok(Outcome::Locked { until }),
         };
@@ -246,6 +306,7 @@ impl PasswordAuthenticator {
             }
         };
         self.ports.counters.clear(counter).await?;
+        drop(attempt);
         let rehashed = match (checked.replacement, &credential) {
             (Some(replacement), Some(outdated)) => self.replace(&account, outdated, &replacement).await,
             (Some(_) | None, _) => false,
@@ -256,7 +317,15 @@ impl PasswordAuthenticator {
             .and_then(|subject| self.prover.testify(subject, account.epoch, now))
             .map_err(Error::ForeignProver)?;
         let must_change_password = account.must_change_password;
-        Ok(Outcome::Verified(Box::new(Verified { account, evidence, must_change_password, known_device, rehashed })))
+        let set_at = credential.map(|credential| credential.changed_at);
+        Ok(Outcome::Verified(Box::new(Verified {
+            account,
+            evidence,
+            must_change_password,
+            known_device,
+            rehashed,
+            set_at,
+        })))
     }
 
     /// Puts `replacement` where `outdated` is; whether it did. A failure costs the account nothing.

@@ -159,10 +159,12 @@ impl Hasher {
         self.entropy.fill(&mut salt).map(|()| salt)
     }
 
-    /// Hashes a new password, unless `refuse` does: it runs beforehand, on the same thread.
+    /// Hashes a new password, unless `refuse` does: it runs beforehand, on the same thread, and takes at most
+    /// `memory`'s worth.
     pub(crate) async fn hash<E: Send + 'static>(
         &self,
         place: Place,
+        memory: Parameters,
         password: Password,
         refuse: impl FnOnce(&Password) -> Result<(), E> + Send + 'static,
     ) -> Result<Result<StoredHash, E>, HashError> {
@@ -175,7 +177,7 @@ impl Hasher {
                 StoredHash::make(&password, parameters, salt).map(Ok)
             }
         };
-        self.run(place, parameters, work).await?.map_err(HashError::Hash)
+        self.run(place, memory, work).await?.map_err(HashError::Hash)
     }
 
     /// Checks a password. Unless it ends in success, the work is that of the current parameters also for a hash that

@@ -8,13 +8,14 @@
 mod authenticator;
 mod buckets;
 mod hasher;
+mod line;
 mod outcome;
 mod parameters;
 mod password;
 mod requirements;
 mod stored;
 
-pub use authenticator::{Error, Options, PasswordAuthenticator, Ports, SetPasswordError, SignIn};
+pub use authenticator::{Error, Options, PasswordAuthenticator, Ports, SetPasswordError, SignIn, Strangers};
 pub use buckets::BucketKey;
 pub use hasher::{Busy, HashFailure, Hasher, HasherOptions, Load};
 pub use outcome::{Outcome, Refused, RefusedReason, Verified};

@@ -22,6 +22,9 @@ pub enum Outcome {
         /// When the next attempt is allowed.
         until: Timestamp,
     },
+    /// The account does not know the browser, and strangers are turned away. Nothing was checked or counted. The same
+    /// whether or not there is an account.
+    TurnedAway,
     /// There is too much hashing right now. Nothing was checked or counted.
     Busy(Busy),
 }
@@ -39,6 +42,8 @@ pub struct Verified {
     pub known_device: bool,
     /// Whether the password was hashed again with the current parameters (R094).
     pub rehashed: bool,
+    /// When the password that was proved was set: with the account's epoch, what a change builds on.
+    pub set_at: Option<Timestamp>,
 }
 
 /// A refusal. The parts are for the audit log; the answer to the outside is one and the same for all.

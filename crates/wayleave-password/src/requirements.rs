@@ -120,6 +120,9 @@ pub enum Weak {
     /// Little is left of it without the account's e-mail address or name and the product's name.
     #[error("choose a password that is not built from your name, your e-mail address or the name of this service")]
     ContainsContext,
+    /// It is the one in force, and another was asked for.
+    #[error("choose another password than the one you have")]
+    Unchanged,
 }
 
 /// The minimum is not one that can be chosen, or there are too many words.

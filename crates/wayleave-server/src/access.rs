@@ -14,8 +14,12 @@ use http::{HeaderMap, HeaderValue, Method};
 use tracing::Instrument as _;
 use wayleave::{Origin, Session, Shown, ValidateError};
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::ServiceKey;
+use wayleave_core::ports::{Account, ServiceKey};
 use wayleave_core::token::{RefreshToken, ServiceToken, SessionToken, TOKEN_LENGTH};
+use wayleave_web::bearer::{Authorization, authorization};
+use wayleave_web::cookies::{InvalidCookie, RequestCookies, put_cookie};
+use wayleave_web::csrf::{CsrfBinding, CsrfFailure, Submitted};
+use wayleave_web::fetch_metadata::{self, Sensitivity, Verdict};
 use zeroize::Zeroizing;
 
 use crate::app::App;
@@ -23,12 +27,8 @@ use crate::audit::Entry;
 use crate::device;
 use crate::error::{ApiError, ErrorCode, StepUp};
 use crate::http::client_address::ClientAddress;
-use crate::http::rate_limit::{RateKey, RateLimit};
+use crate::http::rate_limit::{RateKey, RateLimit, Refusal};
 use crate::http::request_id::RequestId;
-use wayleave_web::bearer::{Authorization, authorization};
-use wayleave_web::cookies::{InvalidCookie, RequestCookies, put_cookie};
-use wayleave_web::csrf::{CsrfBinding, CsrfFailure, Submitted};
-use wayleave_web::fetch_metadata::{self, Sensitivity, Verdict};
 
 /// The permission that administration takes.
 pub const ADMIN: &str = "admin";
@@ -114,6 +114,8 @@ pub struct Context {
     /// The `User-Agent`.
     agent: Option<HeaderValue>,
     active: bool,
+    /// Whether there were several session cookies, none of which counts.
+    pub duplicate_cookies: bool,
     /// Whose unknown credentials are counted together, and the limit they are counted against.
     guesses: Option<(Arc<RateLimit>, RateKey)>,
 }
@@ -143,14 +145,24 @@ impl Context {
 
     /// Validates the credential, and counts it against its client's limit of unknown ones when it is not valid (A11).
     ///
+    /// What memory knows as valid is never refused for what others behind the same address sent. Anything else is looked
+    /// for in the store only while the client is below its limit.
+    ///
     /// # Errors
-    /// 401 `session_required`, `session_expired` or `session_invalid`; 429 in place of the last for a client that shows
-    /// too many; 503 when the store does not answer.
+    /// 401 `session_required`, `session_expired` or `session_invalid`; 429 for a client that showed too many unknown
+    /// ones; 503 when the store does not answer.
     pub async fn prove(&self, app: &App) -> Result<Session, ApiError> {
         let Some(credential) = self.credential() else {
             return Err(ApiError::new(ErrorCode::SessionRequired));
         };
-        app.manager.validate(credential, &self.shown()).await.map_err(|error| match error {
+        let shown = self.shown();
+        if let Some(session) = app.manager.validate_warm(credential, &shown) {
+            return Ok(session);
+        }
+        if let Some((limit, key)) = &self.guesses {
+            limit.look(*key).map_err(|refusal| self.too_many_unknown(app, refusal))?;
+        }
+        app.manager.validate(credential, &shown).await.map_err(|error| match error {
             ValidateError::Expired(_) => ApiError::new(ErrorCode::SessionExpired),
             ValidateError::Invalid => self.unknown_credential(app),
             ValidateError::Store(error) => error.into(),
@@ -166,17 +178,18 @@ impl Context {
             && !self.credential().is_some_and(|token| app.manager.was_replaced(token))
     }
 
-    /// What a client is told whose credential is not valid. A valid one is never refused for what others behind the
-    /// same address sent, so this comes after the lookup; the manager remembers unknown tokens and asks the store once.
+    /// What a client is told whose credential is not valid.
     fn unknown_credential(&self, app: &App) -> ApiError {
         let Some((limit, key)) = &self.guesses else { return ApiError::new(ErrorCode::SessionInvalid) };
         match limit.check(*key) {
             Ok(_) => ApiError::new(ErrorCode::SessionInvalid),
-            Err(refusal) => {
-                app.record(Entry { reason: Some("unknown_credential"), ..self.entry("request.rate_limited") });
-                refusal.into()
-            }
+            Err(refusal) => self.too_many_unknown(app, refusal),
         }
+    }
+
+    fn too_many_unknown(&self, app: &App, refusal: Refusal) -> ApiError {
+        app.record(Entry { reason: Some("unknown_credential"), ..self.entry("request.rate_limited") });
+        refusal.into()
     }
 
     /// The device, as far as it told.
@@ -215,8 +228,8 @@ impl<S: Sync> FromRequestParts<S> for Context {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        // The guard puts it there for every row of the table. A handler takes it once.
-        parts.extensions.remove::<Self>().ok_or_else(|| ApiError::new(ErrorCode::InternalError))
+        // The guard puts it there for every row of the table.
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| ApiError::new(ErrorCode::InternalError))
     }
 }
 
@@ -290,7 +303,7 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
         });
     }
     let cookies = RequestCookies::read(headers)?;
-    let cookie = cookies.find(app.cookies.session.name()).inspect_err(|error| match error {
+    let found = cookies.find(app.cookies.session.name()).inspect_err(|error| match error {
         InvalidCookie::Duplicate => app.record(Entry {
             event: "cookie.duplicate",
             source: origin.network.as_deref().map(Into::into),
@@ -298,7 +311,13 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
             ..Entry::default()
         }),
         InvalidCookie::TooLarge | InvalidCookie::Malformed => {}
-    })?;
+    });
+    let (cookie, is_duplicate) = match (found, rules.csrf) {
+        (Ok(cookie), _) => (cookie, false),
+        // Signing out is how a browser gets rid of them. None of them is taken for the session.
+        (Err(InvalidCookie::Duplicate), CsrfRule::Origin) => (None, true),
+        (Err(error), CsrfRule::Token | CsrfRule::Origin | CsrfRule::Handler) => return Err(error.into()),
+    };
     let bearer = match authorization(headers)? {
         Authorization::Bearer(token) => Some(token.as_str()),
         Authorization::Absent | Authorization::OtherScheme => None,
@@ -327,6 +346,7 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
         credential: credential.map(|credential| Arc::new(Zeroizing::new(credential.to_owned()))),
         session: None,
         service: None,
+        duplicate_cookies: is_duplicate,
         // Browsers and proxies send HEAD by themselves, so it says nothing of the user (A14).
         active: rules.activity == ActivityRule::Counts
             && request.method != Method::HEAD
@@ -449,12 +469,24 @@ fn meets(app: &App, demand: Demand, session: &Session) -> Result<(), ApiError> {
     }
 }
 
+/// Whether a session may do nothing but choose a new password.
+#[must_use]
+pub fn must_change_password(session: &Session) -> bool {
+    session.record().context.get(MUST_CHANGE_PASSWORD).is_some()
+}
+
 /// Whether nothing has to be done before a session may do anything else.
-fn settled(session: &Session) -> Result<(), ApiError> {
-    match session.record().context.get(MUST_CHANGE_PASSWORD) {
-        Some(_) => Err(ApiError::new(ErrorCode::PasswordChangeRequired)),
-        None => Ok(()),
-    }
+///
+/// # Errors
+/// 403 `password_change_required`.
+pub fn settled(session: &Session) -> Result<(), ApiError> {
+    if must_change_password(session) { Err(ApiError::new(ErrorCode::PasswordChangeRequired)) } else { Ok(()) }
+}
+
+/// Whether an account may administer.
+#[must_use]
+pub fn administers(account: &Account) -> bool {
+    !account.disabled && account.permissions.contains(ADMIN)
 }
 
 /// Whether a session holds a permission.

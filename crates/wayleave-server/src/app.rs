@@ -16,14 +16,15 @@ use wayleave_core::ports::{
 };
 use wayleave_core::time::Timestamp;
 use wayleave_password::PasswordAuthenticator;
+use wayleave_web::csrf::CsrfKey;
 use zeroize::Zeroizing;
 
 use crate::audit::{Entry, Recorder};
 use crate::cookies::Cookies;
+use crate::http::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::settings::PolicySettings;
 use crate::signing::SigningKeys;
-use wayleave_web::csrf::CsrfKey;
 
 /// The directory's ports, each on its own.
 #[derive(Clone)]
@@ -93,6 +94,8 @@ pub struct App {
     pub directory: Directory,
     /// Passwords.
     pub passwords: PasswordAuthenticator,
+    /// How many sign-ins may fail in the whole deployment before strangers wait (A52).
+    pub failed_sign_ins: Option<Arc<RateLimit>>,
     /// Other ways to sign in.
     pub provers: Provers,
     /// What administrators decide.

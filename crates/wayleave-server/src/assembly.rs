@@ -1,5 +1,8 @@
 //! Puts the parts together: the only place where concrete stores, authenticators and the manager meet.
 
+mod backend;
+mod edge;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,36 +13,25 @@ use tokio_util::sync::CancellationToken;
 use wayleave::jwt::Audience;
 use wayleave::{Options, Parts, Rules, SessionManager};
 use wayleave_core::authentication::{Authority, Level, Method};
-use wayleave_core::memory::{DirectoryLimits, MemoryDirectory, MemoryOptions, MemoryStore};
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::{Clock, Entropy, SessionStore, StoreError, Subjects};
-use wayleave_core::seal::KeyRing;
+use wayleave_core::ports::{Clock, Entropy, StoreError};
 use wayleave_core::subject::Namespace;
 use wayleave_password::{BucketKey, Cost, Hasher, HasherOptions, Parameters, PasswordAuthenticator, Requirements};
-use wayleave_sqlite::SqliteStore;
+use wayleave_web::cookies::InvalidCookieSpec;
+use wayleave_web::csrf::CsrfKey;
 use zeroize::Zeroizing;
 
-use crate::app::{App, Directory, Provers, RouteOptions};
+use crate::app::{App, Provers, RouteOptions};
 use crate::audit::{ChainKey, Heads, Writer, WriterOptions};
-use crate::config::{self, Config, StoreUrl};
-use crate::cookies::Cookies;
-use crate::http::client_address::{ForwardingHeader, TrustedProxies};
-use crate::http::cors::CorsOptions;
-use crate::http::headers::{SecurityHeaders, StrictTransport};
-use crate::http::limits::RequestLimits;
-use crate::http::rate_limit::{MonotonicClock, RateLimit, RateLimitPolicy};
-use crate::http::serve::ServeOptions;
-use crate::http::stack::HttpStack;
+use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::router::Limits;
 use crate::secrets::{MasterKeys, Purpose};
 use crate::settings::{Policy, PolicySettings};
 use crate::signing::SigningKeys;
 use crate::trail;
-use wayleave_web::cookies::{CookieOptions, CookieSpec, InvalidCookieSpec, SameSite, Transport, Visibility};
-use wayleave_web::csrf::CsrfKey;
-use wayleave_web::fetch_metadata::OriginPolicy;
-use wayleave_web::origin::{Origin, Origins};
+
+pub use backend::{Backend, directory};
+pub use edge::{http_stack, rate_limits, serve_options};
 
 /// The world outside.
 #[derive(Clone)]
@@ -48,18 +40,6 @@ pub struct Ambient {
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
     pub entropy: Arc<dyn Entropy>,
-}
-
-/// Where everything is kept.
-#[derive(Clone)]
-pub struct Backend {
-    /// Sessions.
-    pub store: Arc<dyn SessionStore>,
-    /// People and settings.
-    pub directory: Directory,
-    /// How subjects stand.
-    pub subjects: Arc<dyn Subjects>,
-    sqlite: Option<Arc<SqliteStore>>,
 }
 
 /// The deployment cannot be started.
@@ -89,77 +69,6 @@ pub enum StartError {
     /// There is no entropy.
     #[error("the operating system gives no entropy")]
     Entropy,
-}
-
-impl Backend {
-    /// A backend of other parts than the configuration can name.
-    #[must_use]
-    pub fn of(store: Arc<dyn SessionStore>, directory: Directory, subjects: Arc<dyn Subjects>) -> Self {
-        Self { store, directory, subjects, sqlite: None }
-    }
-
-    /// Opens the store that the configuration names.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub async fn open(config: &Config, ring: Arc<KeyRing>, ambient: &Ambient) -> Result<Self, StartError> {
-        match &config.store.url {
-            StoreUrl::Memory => {
-                let options = MemoryOptions {
-                    most_records: usize::try_from(config.store.memory_sessions).unwrap_or(usize::MAX),
-                    ..MemoryOptions::default()
-                };
-                let store: Arc<dyn SessionStore> = Arc::new(MemoryStore::new(options));
-                let memory = Arc::new(MemoryDirectory::new(DirectoryLimits::default(), Arc::clone(&ambient.clock)));
-                Ok(Self { store, directory: directory(&memory), subjects: memory, sqlite: None })
-            }
-            StoreUrl::Sqlite(path) => {
-                let mut options =
-                    wayleave_sqlite::Options::new(ring, Arc::clone(&ambient.entropy), Arc::clone(&ambient.clock));
-                options.readers = config.store.readers;
-                options.busy_timeout = config.store.busy_timeout;
-                let sqlite = Arc::new(SqliteStore::open(config.resolve(path), options).await?);
-                Ok(Self {
-                    store: Arc::clone(&sqlite) as Arc<dyn SessionStore>,
-                    directory: directory(&sqlite),
-                    subjects: Arc::clone(&sqlite) as Arc<dyn Subjects>,
-                    sqlite: Some(sqlite),
-                })
-            }
-        }
-    }
-
-    /// Writes what waits and closes the store.
-    pub async fn close(&self) {
-        if let Some(sqlite) = &self.sqlite {
-            sqlite.close().await;
-        }
-    }
-}
-
-/// One type that implements every port of the directory, as the directory.
-pub fn directory<D>(all: &Arc<D>) -> Directory
-where
-    D: wayleave_core::ports::Accounts
-        + wayleave_core::ports::Credentials
-        + wayleave_core::ports::KnownDevices
-        + wayleave_core::ports::Settings
-        + wayleave_core::ports::Counters
-        + wayleave_core::ports::Invitations
-        + wayleave_core::ports::ServiceKeys
-        + wayleave_core::ports::AuditLog
-        + 'static,
-{
-    Directory {
-        accounts: Arc::clone(all) as _,
-        credentials: Arc::clone(all) as _,
-        devices: Arc::clone(all) as _,
-        settings: Arc::clone(all) as _,
-        counters: Arc::clone(all) as _,
-        invitations: Arc::clone(all) as _,
-        service_keys: Arc::clone(all) as _,
-        audit: Arc::clone(all) as _,
-    }
 }
 
 /// What [`assemble`] takes.
@@ -309,94 +218,20 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         store: Arc::clone(&backend.store),
         directory: backend.directory.clone(),
         passwords,
+        failed_sign_ins: edge::failed_sign_ins(config)?,
         provers,
         policy,
         signing,
         audit: recorder,
         metrics,
         csrf: CsrfKey::new(*keys.derive(Purpose::Csrf)),
-        cookies: cookies(config, bound)?,
+        cookies: edge::cookies(config, bound)?,
         options: route_options(config, public_url, setup_done)?,
         reference_key,
         clock,
         entropy,
     });
     Ok(Assembly { app, tasks, backend })
-}
-
-/// The rate limits of the routes.
-///
-/// # Errors
-/// [`StartError::RateLimit`].
-pub fn rate_limits(config: &Config) -> Result<Limits, StartError> {
-    let clock = MonotonicClock::system();
-    let limit = |name: &'static str, rate: Option<config::Rate>| -> Result<Option<Arc<RateLimit>>, StartError> {
-        let Some(rate) = rate else { return Ok(None) };
-        let quota = NonZeroU32::new(rate.count).ok_or(StartError::RateLimit)?;
-        let policy = RateLimitPolicy { name, quota, window: rate.period, most_keys: 100_000 };
-        RateLimit::new(policy, clock.clone()).map(|limit| Some(Arc::new(limit))).map_err(|_| StartError::RateLimit)
-    };
-    let rates = &config.rate_limits;
-    Ok(Limits {
-        login: limit("login", rates.login)?,
-        register: limit("register", rates.register)?,
-        refresh: limit("refresh", rates.refresh)?,
-        session: limit("session", rates.session)?,
-        admin: limit("admin", rates.admin)?,
-        service: limit("service", rates.service_key)?,
-        unknown_credentials: limit("unknown-token", rates.unknown_token)?,
-    })
-}
-
-/// The general layers.
-///
-/// # Errors
-/// [`StartError::Origin`].
-pub fn http_stack(config: &Config, bound: SocketAddr, entropy: Arc<dyn Entropy>) -> Result<HttpStack, StartError> {
-    let encrypted = config.public_origin(bound).is_some_and(|origin| origin.is_https());
-    Ok(HttpStack {
-        entropy,
-        proxies: TrustedProxies {
-            networks: match config.server.forwarded_header {
-                config::ForwardedHeader::None => Vec::new(),
-                config::ForwardedHeader::XForwardedFor | config::ForwardedHeader::Forwarded => {
-                    config.server.trusted_proxies.clone()
-                }
-            },
-            header: match config.server.forwarded_header {
-                config::ForwardedHeader::None | config::ForwardedHeader::XForwardedFor => {
-                    ForwardingHeader::XForwardedFor
-                }
-                config::ForwardedHeader::Forwarded => ForwardingHeader::Forwarded,
-            },
-        },
-        headers: SecurityHeaders {
-            strict_transport: if encrypted { StrictTransport::On } else { StrictTransport::Off },
-        },
-        cors: CorsOptions { origins: cookies(config, bound)?.origins.partners, ..CorsOptions::default() },
-        limits: RequestLimits {
-            most_body_bytes: bytes(config.server.body_limit),
-            most_header_bytes: bytes(config.server.header_limit),
-            answer_timeout: config.server.request_timeout,
-            ..RequestLimits::default()
-        },
-    })
-}
-
-/// The limits of connections.
-#[must_use]
-pub fn serve_options(config: &Config) -> ServeOptions {
-    ServeOptions {
-        most_connections: usize::try_from(config.server.connection_limit).unwrap_or(usize::MAX),
-        head_timeout: config.server.header_timeout,
-        drain_timeout: config.server.shutdown_deadline,
-        most_head_bytes: bytes(config.server.header_limit).saturating_mul(2).max(64 * 1024),
-        ..ServeOptions::default()
-    }
-}
-
-fn bytes(size: config::Size) -> usize {
-    usize::try_from(size.bytes()).unwrap_or(usize::MAX)
 }
 
 /// Events that wait for the audit log at most.
@@ -449,41 +284,6 @@ fn hasher(config: &Config, parameters: Parameters, entropy: &Arc<dyn Entropy>) -
         ..HasherOptions::new(parameters)
     };
     Arc::new(Hasher::new(options, Arc::clone(entropy)))
-}
-
-fn cookies(config: &Config, bound: SocketAddr) -> Result<Cookies, StartError> {
-    let transport = if config.cookies.secure { Transport::Secure } else { Transport::AlsoPlaintext };
-    let same_site = match config.cookies.same_site {
-        config::SameSite::Lax => SameSite::Lax,
-        config::SameSite::Strict => SameSite::Strict,
-    };
-    let domain = config.cookies.domain.as_ref().map(|domain| domain.as_str().to_owned());
-    let spec = |name: &str, path: &str, domain: Option<String>, same_site, visibility| {
-        CookieSpec::new(CookieOptions {
-            name: name.to_owned(),
-            path: path.to_owned(),
-            domain,
-            same_site,
-            visibility,
-            transport,
-        })
-    };
-    let (pre_session, device) =
-        if config.cookies.secure { ("__Host-pre", "__Secure-device") } else { ("wl-pre", "wl-device") };
-    let origins = |list: Vec<String>| -> Result<Origins, StartError> {
-        let list: Result<Vec<_>, _> = list.iter().map(|origin| Origin::new(origin)).collect();
-        Ok(Origins::new(list.map_err(|_| StartError::Origin)?))
-    };
-    Ok(Cookies {
-        session: spec(config.cookies.name.as_str(), "/", domain.clone(), same_site, Visibility::HttpOnly)?,
-        pre_session: spec(pre_session, "/", None, SameSite::Lax, Visibility::HttpOnly)?,
-        csrf: spec(config.cookies.csrf_name.as_str(), "/", domain, same_site, Visibility::Script)?,
-        device: spec(device, "/api/auth/login", None, SameSite::Strict, Visibility::HttpOnly)?,
-        origins: OriginPolicy {
-            own: origins(config.allowed_origins(bound).iter().map(ToString::to_string).collect())?,
-            partners: origins(config.server.cors_origins.iter().map(ToString::to_string).collect())?,
-        },
-    })
 }
 
 fn route_options(

@@ -12,6 +12,8 @@ pub struct Cookies {
     pub pre_session: CookieSpec,
     /// The CSRF token, readable by scripts.
     pub csrf: CookieSpec,
+    /// The first and the last of these as a browser may hold them beside the others: without the configured domain.
+    pub twins: Vec<CookieSpec>,
     /// The mark of a browser that signed in before; sent to the sign-in route alone.
     pub device: CookieSpec,
     /// Whose pages may act with them.

@@ -1,6 +1,7 @@
 //! For operators: the session server, its configuration and its command line. The one place where concrete parts meet.
 
 pub mod access;
+pub mod accounts;
 pub mod app;
 pub mod assembly;
 pub mod audit;
@@ -21,5 +22,6 @@ pub mod routes;
 pub mod secrets;
 pub mod settings;
 pub mod signing;
+pub mod text;
 pub mod trail;
 pub mod wire;

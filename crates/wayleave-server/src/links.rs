@@ -3,15 +3,18 @@
 //! The token stands behind the `#`, which browsers keep to themselves, so that no proxy, log or `Referer` on the way
 //! ever sees it. Stores hold its SHA-256 alone.
 
-use std::ops::Deref;
 use std::time::Duration;
 
-use wayleave_core::ports::{Account, AccountId, Accounts, Deposit, Entropy, EntropyFailure, SessionStore, StoreError};
+use wayleave_core::authentication::Method;
+use wayleave_core::ports::{
+    Account, AccountId, Accounts, Credentials, Deposit, Entropy, EntropyFailure, SessionStore, StoreError,
+};
 use wayleave_core::ticket::{Purpose, Ticket};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::LinkToken;
 use zeroize::Zeroizing;
 
+use crate::access::administers;
 use crate::app::App;
 use crate::error::ApiError;
 
@@ -115,13 +118,15 @@ impl<'a> Issuer<'a> {
         Self { store: &*app.store, entropy: &*app.entropy, public_url: &app.options.public_url, now: app.now() }
     }
 
-    /// A link that sets a new password for `account`. It is good once, for `lives`, and only as long as nothing else
-    /// ends everything that the account has open: a new password, for example by another link.
+    /// A link that sets a new password for `account`. It is good once, for `lives`, and only as long as the account has
+    /// the password that was set at `set_at`, or none, nothing else ends everything that it has open, and `maker` may
+    /// still administer; the command line is no account and always may.
     ///
     /// # Errors
     /// [`LinkError`].
-    pub async fn reset(&self, account: &Account, lives: Duration) -> Result<Link, LinkError> {
-        let payload = Payload { epoch: account.epoch, account: account.id.clone() };
+    pub async fn reset(&self, account: &Account, order: ResetOrder<'_>) -> Result<Link, LinkError> {
+        let ResetOrder { set_at, maker, lives } = order;
+        let payload = Payload { account: account.id.clone(), epoch: account.epoch, set_at, maker: maker.cloned() };
         self.issue(LinkKind::PasswordReset, Purpose::PasswordReset, payload.encode(), lives, MOST_RESETS).await
     }
 
@@ -153,35 +158,61 @@ impl<'a> Issuer<'a> {
     }
 }
 
+/// What a link for a new password is bound to.
+#[derive(Copy, Clone)]
+pub struct ResetOrder<'a> {
+    /// When the password in force was set; `None` where there is none.
+    pub set_at: Option<Timestamp>,
+    /// The account that makes it; `None` for the command line.
+    pub maker: Option<&'a AccountId>,
+    /// How long it is good.
+    pub lives: Duration,
+}
+
 /// Makes a link that sets a new password for `account`, good for as long as the configuration says.
 ///
 /// # Errors
 /// [`LinkError`].
-pub async fn issue_reset(app: &App, account: &Account) -> Result<Link, LinkError> {
-    Issuer::of(app).reset(account, app.options.reset_link).await
+pub async fn issue_reset(app: &App, account: &Account, maker: Option<&AccountId>) -> Result<Link, LinkError> {
+    let set_at = set_at(&*app.directory.credentials, &account.id).await?;
+    Issuer::of(app).reset(account, ResetOrder { set_at, maker, lives: app.options.reset_link }).await
 }
 
-/// A link for a new password that was taken: nobody else can take it. Reads as the account that it is for.
+/// A link for a new password that was taken: nobody else can take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenReset {
     payload: Payload,
     expires_at: Timestamp,
 }
 
-impl Deref for TakenReset {
-    type Target = AccountId;
-
-    fn deref(&self) -> &AccountId {
+impl TakenReset {
+    /// The account that it is for.
+    #[must_use]
+    pub const fn account(&self) -> &AccountId {
         &self.payload.account
+    }
+
+    /// The epoch that the account had, and still has.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.payload.epoch
+    }
+
+    /// When its password was set, if it has one.
+    #[must_use]
+    pub const fn set_at(&self) -> Option<Timestamp> {
+        self.payload.set_at
     }
 }
 
-/// Takes a link for a new password; `None` when it is unknown, used, expired or overtaken.
+/// Takes a link for a new password; `None` when it is unknown, used, expired, overtaken, or of somebody who may not
+/// make one any more.
 ///
 /// # Errors
 /// [`StoreError`] when a store cannot answer.
 pub async fn take_reset(app: &App, token: &LinkToken) -> Result<Option<TakenReset>, StoreError> {
-    take(&*app.store, &*app.directory.accounts, token, app.now()).await
+    let people = People { accounts: &*app.directory.accounts, credentials: &*app.directory.credentials };
+    take(&*app.store, people, token, app.now()).await
 }
 
 /// Puts a link back that was taken in vain. It ends when it would have ended anyway.
@@ -192,9 +223,29 @@ pub async fn put_reset_back(app: &App, token: &LinkToken, taken: &TakenReset) ->
     put_back(&*app.store, token, taken, app.now()).await
 }
 
+/// Whether what `maker` handed out is still good: while they may administer, since that is what it takes to hand it
+/// out. `None` is the command line.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot answer.
+pub async fn may_still_grant(accounts: &dyn Accounts, maker: Option<&AccountId>) -> Result<bool, StoreError> {
+    let Some(maker) = maker else { return Ok(true) };
+    Ok(accounts.by_id(maker).await?.is_some_and(|maker| administers(&maker)))
+}
+
+async fn set_at(credentials: &dyn Credentials, account: &AccountId) -> Result<Option<Timestamp>, StoreError> {
+    Ok(credentials.find(account, Method::Password).await?.map(|credential| credential.changed_at))
+}
+
+#[derive(Copy, Clone)]
+struct People<'a> {
+    accounts: &'a dyn Accounts,
+    credentials: &'a dyn Credentials,
+}
+
 async fn take(
     store: &dyn SessionStore,
-    accounts: &dyn Accounts,
+    people: People<'_>,
     token: &LinkToken,
     now: Timestamp,
 ) -> Result<Option<TakenReset>, StoreError> {
@@ -202,8 +253,11 @@ async fn take(
         return Ok(None);
     };
     let payload = Payload::decode(&ticket.payload).ok_or(StoreError::Corrupt(None))?;
-    let account = accounts.by_id(&payload.account).await?;
-    let current = account.is_some_and(|account| account.epoch == payload.epoch);
+    let Payload { account, epoch, set_at: bound_to, maker } = &payload;
+    let held = people.accounts.by_id(account).await?;
+    let current = held.is_some_and(|account| account.epoch == *epoch && !account.disabled)
+        && set_at(people.credentials, account).await? == *bound_to
+        && may_still_grant(people.accounts, maker.as_ref()).await?;
     Ok(current.then_some(TakenReset { payload, expires_at: ticket.expires_at }))
 }
 
@@ -229,20 +283,35 @@ async fn put_back(
     }
 }
 
-/// What the ticket of a link for a new password says: `<epoch> <account>`.
+/// What the ticket of a link for a new password says: `<account> <epoch> <set at> <maker>`, where `-` is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Payload {
-    epoch: u64,
     account: AccountId,
+    epoch: u64,
+    set_at: Option<Timestamp>,
+    maker: Option<AccountId>,
 }
 
 impl Payload {
     fn encode(&self) -> Box<[u8]> {
-        format!("{} {}", self.epoch, self.account).into_bytes().into()
+        let Self { account, epoch, set_at, maker } = self;
+        let set_at = set_at.map_or_else(|| "-".to_owned(), |at| at.as_millis().to_string());
+        let maker = maker.as_ref().map_or("-", AccountId::as_str);
+        format!("{account} {epoch} {set_at} {maker}").into_bytes().into()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (epoch, account) = std::str::from_utf8(bytes).ok()?.split_once(' ')?;
-        Some(Self { epoch: epoch.parse().ok()?, account: AccountId::parse(account)? })
+        let mut parts = std::str::from_utf8(bytes).ok()?.split(' ');
+        let account = AccountId::parse(parts.next()?)?;
+        let epoch = parts.next()?.parse().ok()?;
+        let set_at = match parts.next()? {
+            "-" => None,
+            millis => Some(Timestamp::from_millis(millis.parse().ok()?)),
+        };
+        let maker = match parts.next()? {
+            "-" => None,
+            maker => Some(AccountId::parse(maker)?),
+        };
+        parts.next().is_none().then_some(Self { account, epoch, set_at, maker })
     }
 }

@@ -114,7 +114,7 @@ impl Metrics {
         let session_events = Family::default();
         registry.register("session_events", "What happened to sessions, and why", session_events.clone());
         let logins = Family::default();
-        registry.register("logins", "Sign-ins by password: success, refused, locked", logins.clone());
+        registry.register("logins", "Sign-ins by password: success, refused, locked, turned_away", logins.clone());
         let read = ReadSeries::default();
         read.register(&mut registry);
         Self(Arc::new(Series { registry, started: Instant::now(), requests, durations, session_events, logins, read }))
@@ -125,7 +125,7 @@ impl Metrics {
         self.0.session_events.get_or_create(&EventLabels { event, reason }).inc();
     }
 
-    /// Counts a sign-in by password: `success`, `refused` or `locked`.
+    /// Counts a sign-in by password: `success`, `refused`, `locked` or `turned_away`.
     pub fn login(&self, outcome: &'static str) {
         self.0.logins.get_or_create(&LoginLabels { outcome }).inc();
     }

@@ -4,6 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
 use utoipa::openapi::{HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
@@ -13,7 +15,9 @@ use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::gate::Gate;
 use crate::http::rate_limit::RateLimit;
-use crate::routes::{account, admin, health, introspection, sessions, setup, sign_in, validation, verify};
+use crate::routes::{
+    admin, csrf, health, introspection, own, password, registration, sessions, setup, sign_in, verify,
+};
 
 /// How often one client may call a route.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -83,23 +87,23 @@ pub fn table() -> Vec<Row> {
         rules: Rules { demand, csrf, activity }, class, bodies, route,
     };
     vec![
-        row(Nobody,  Token,   Asks,   Class::Session,   Json, routes!(sign_in::csrf)),
+        row(Nobody,  Token,   Asks,   Class::Session,   Json, routes!(csrf::csrf)),
         row(Nobody,  Handler, Counts, Class::Login,     Json, routes!(sign_in::login)),
-        row(Nobody,  Origin,  Asks,   Class::Session,   Json, routes!(sign_in::logout)),
-        row(AnySession, Token,   Asks,   Class::Session,   Json, routes!(sign_in::session)),
-        row(AnySession, Token,   Counts, Class::Session,   Json, routes!(sign_in::user)),
+        row(Nobody,  Origin,  Asks,   Class::Session,   Json, routes!(own::logout)),
+        row(AnySession, Token,   Asks,   Class::Session,   Json, routes!(own::session)),
+        row(AnySession, Token,   Counts, Class::Session,   Json, routes!(own::user)),
 
-        row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(account::register)),
-        row(AnySession, Token,   Counts, Class::Login,     Json, routes!(account::change_password)),
-        row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(account::reset_password)),
-        row(Session, Token,   Counts, Class::Login,     Json, routes!(account::step_up)),
+        row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(registration::register)),
+        row(AnySession, Token,   Counts, Class::Login,     Json, routes!(password::change_password)),
+        row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(password::reset_password)),
+        row(Session, Token,   Counts, Class::Login,     Json, routes!(password::step_up)),
         row(Nobody,  Token,   Asks,   Class::Register,  Json, routes!(setup::page)),
         row(Nobody,  Handler, Asks,   Class::Register,  Any,  routes!(setup::submit)),
 
         row(Service, Token,   Counts, Class::Service,   Json, routes!(sessions::create)),
         row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::list)),
         row(Session, Token,   Asks,   Class::Session,   Json, routes!(sessions::current)),
-        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(validation::validate)),
+        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(sessions::validate)),
         row(Nobody,  Token,   Counts, Class::Refresh,   Json, routes!(sessions::refresh)),
         row(Nobody,  Origin,  Asks,   Class::Session,   Json, routes!(sessions::logout)),
         row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::extend)),
@@ -198,6 +202,15 @@ pub fn router(app: &Arc<App>, limits: &Limits) -> Router {
     }
     let (router, _) = router.split_for_parts();
     router
+        .fallback(async || ApiError::new(ErrorCode::NotFound))
+        .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed))
+        .with_state(Arc::clone(app))
+}
+
+/// The router of the listener that has `/metrics` and nothing else. Whoever reaches it is let in.
+pub fn metrics_router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/metrics", get(async |State(app): State<Arc<App>>| health::numbers(&app)))
         .fallback(async || ApiError::new(ErrorCode::NotFound))
         .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed))
         .with_state(Arc::clone(app))

@@ -104,10 +104,13 @@ impl World {
         Credentials::set(&*self.directory, &id, Method::Password, &credential).await.unwrap();
     }
 
-    async fn stored(&self, email: &str) -> String {
+    async fn credential(&self, email: &str) -> Credential {
         let id = self.account(email).await.id;
-        let found = Credentials::find(&*self.directory, &id, Method::Password).await.unwrap().unwrap();
-        String::from_utf8(found.secret.into()).unwrap()
+        Credentials::find(&*self.directory, &id, Method::Password).await.unwrap().unwrap()
+    }
+
+    async fn stored(&self, email: &str) -> String {
+        String::from_utf8(self.credential(email).await.secret.into()).unwrap()
     }
 
     async fn attempt(&self, email: &str, password: &str) -> Outcome {
@@ -119,7 +122,9 @@ impl World {
     }
 
     async fn try_attempt(&self, email: &str, text: &str, known_device: Option<[u8; 32]>) -> Result<Outcome, Error> {
-        self.password.sign_in(SignIn { email, password: password(text), known_device }).await
+        self.password
+            .sign_in(SignIn { email, password: password(text), known_device, strangers: Strangers::Admitted })
+            .await
     }
 }
 
@@ -172,6 +177,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::Verified(_) => "verified",
         Outcome::Refused(refused) => refused.reason().as_str(),
         Outcome::Locked { .. } => "locked",
+        Outcome::TurnedAway => "turned_away",
         Outcome::Busy(_) => "busy",
     }
 }

@@ -156,7 +156,7 @@ async fn no_entropy_makes_no_hash() {
     let hasher = Hasher::new(HasherOptions::new(CHEAP), Arc::clone(&entropy) as Arc<dyn Entropy>);
     entropy.fail_after(0);
     let new = Password::new("x7#kQ2!m".to_owned()).unwrap();
-    let made = hasher.hash(hasher.admit().unwrap(), new, |_| Ok::<(), HashFailure>(())).await;
+    let made = hasher.hash(hasher.admit().unwrap(), CHEAP, new, |_| Ok::<(), HashFailure>(())).await;
     assert_eq!(made.unwrap_err(), HashError::Entropy(EntropyFailure));
     assert_eq!(hasher.load().hashes, 0);
 }

@@ -10,6 +10,8 @@ use serde_json::Value;
 use super::args::Global;
 use width::width;
 
+use crate::text::is_hidden;
+
 /// How to print.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Output {
@@ -212,29 +214,13 @@ impl Drop for Progress {
 pub(super) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() || is_invisible(character) {
+        if is_hidden(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
         }
     }
     shown
-}
-
-/// Format characters: zero-width ones, line separators, and those that turn the direction of text.
-const fn is_invisible(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `wayleave serve`.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wayleave::{Background, SystemClock, SystemEntropy};
 use wayleave_core::ports::{Deposit, StoreError};
@@ -21,7 +23,7 @@ use crate::app::App;
 use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint, StartError};
 use crate::changes::Watch;
 use crate::config::{Config, Loaded};
-use crate::http::serve::{Stopped, serve};
+use crate::http::serve::{ServeOptions, Stopped, serve};
 use crate::logging;
 use crate::router::{self, Limits};
 use crate::secrets;
@@ -32,6 +34,9 @@ const SETUP: Duration = Duration::from_secs(15 * 60);
 pub(super) const LINK_FILE: &str = "setup-link";
 /// How often the server looks whether another process changed its store.
 const WATCH: Duration = Duration::from_millis(250);
+
+/// Connections of the listener for metrics.
+const METRICS_CONNECTIONS: usize = 16;
 
 /// Serves until a signal says to stop.
 pub(super) async fn run(loaded: &Loaded) -> ExitCode {
@@ -79,11 +84,15 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
     let limits = assembly::rate_limits(config)?;
     let upkeep = tokio::spawn(upkeep(Arc::clone(&app), limits.clone(), stop.clone()));
     let background = tokio::spawn(Arc::clone(&app.manager).run_background(background(config), stop.clone()));
+    let metrics = serve_metrics(config, &app, bound, stop.clone()).await?;
     let router = assembly::http_stack(config, bound, Arc::clone(&app.entropy))?.wrap(router::router(&app, &limits));
     let stopped = serve(listener, router, assembly::serve_options(config), stop.clone()).await;
     stop.cancel();
     let _ = upkeep.await;
     let _ = background.await;
+    if let Some(metrics) = metrics {
+        let _ = metrics.await;
+    }
     finish(app, assembly).await;
     Ok(match stopped {
         Stopped::Drained => ExitCode::SUCCESS,
@@ -92,6 +101,21 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
             ExitCode::SUCCESS
         }
     })
+}
+
+/// The listener that has `/metrics` alone, if there is one.
+async fn serve_metrics(
+    config: &Config,
+    app: &Arc<App>,
+    bound: SocketAddr,
+    stop: CancellationToken,
+) -> Result<Option<JoinHandle<Stopped>>, Box<dyn std::error::Error>> {
+    let Some(address) = config.metrics.listen else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    say(&format!("Metrics: http://{}/metrics", listener.local_addr()?));
+    let router = assembly::http_stack(config, bound, Arc::clone(&app.entropy))?.wrap(router::metrics_router(app));
+    let options = ServeOptions { most_connections: METRICS_CONNECTIONS, ..assembly::serve_options(config) };
+    Ok(Some(tokio::spawn(serve(listener, router, options, stop))))
 }
 
 /// The lock of the one server that may run on a data folder.

@@ -10,7 +10,7 @@ use super::problem::{Importance, Location, Problem, ProblemKind, Warning};
 use super::sources::Loading;
 use super::types::StoreUrl;
 use super::value::write_duration;
-use super::words::ForwardedHeader;
+use super::words::{ForwardedHeader, Registration};
 
 /// Runs every check and, without problems, puts the kinds into the configuration.
 pub(super) fn check(loading: &mut Loading) {
@@ -21,6 +21,7 @@ pub(super) fn check(loading: &mut Loading) {
     check.limits();
     check.cookies();
     check.keys();
+    check.openings();
     if let Some(kinds) = kinds {
         check.last_seen(&kinds);
         check.loading.draft.config.kinds = kinds;
@@ -211,6 +212,29 @@ impl Check<'_> {
                 "the master key lies in the data folder, so a copy of the folder opens everything in it; set \
                  `keys.master` to a path elsewhere, or hand it over as the systemd credential `wayleave-master-key`"
                     .into(),
+            );
+        }
+    }
+
+    /// What is open to everybody.
+    fn openings(&mut self) {
+        let config = &self.loading.draft.config;
+        let (registration, listen) = (config.accounts.registration, config.metrics.listen);
+        match registration {
+            Registration::Open => self.warn(
+                Importance::Advice,
+                &["accounts.registration"],
+                "with open registration anybody can find out whether an address has an account: a free one is taken and \
+                 another is refused; invitations tell nobody"
+                    .into(),
+            ),
+            Registration::Closed | Registration::Invitation => {}
+        }
+        if listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+            self.warn(
+                Importance::Advice,
+                &["metrics.listen"],
+                "whoever reaches this address reads the metrics; nobody else than operators should".into(),
             );
         }
     }

@@ -96,6 +96,8 @@ pub struct Server {
     pub request_timeout: Duration,
     /// Most connections at once.
     pub connection_limit: u32,
+    /// Most connections at once of one peer.
+    pub peer_connection_limit: u32,
     /// Largest body.
     pub body_limit: Size,
     /// Largest head.
@@ -237,6 +239,10 @@ pub struct RateLimits {
     pub service_key: Option<Rate>,
     /// Requests with a token that nobody issued.
     pub unknown_token: Option<Rate>,
+    /// Failed sign-ins of the whole deployment.
+    pub failed_sign_ins: Option<Rate>,
+    /// How many times each of these a /48 of IPv6 may have.
+    pub ipv6_site_multiple: u32,
 }
 
 /// `[audit]`
@@ -251,7 +257,9 @@ pub struct Audit {
 /// `[metrics]`
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// The bearer token of the page; without one it is answered to direct callers from this machine only.
+    /// A listener for the page alone.
+    pub listen: Option<SocketAddr>,
+    /// The bearer token of the page on the common listener.
     pub token: Option<HashedToken>,
 }
 

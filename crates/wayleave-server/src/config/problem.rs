@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use crate::text::is_hidden;
+
 /// What sort of problem it is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ProblemKind {
@@ -257,18 +259,13 @@ fn render(text: &mut String, label: &str, message: &str, location: &Location, hi
 /// Makes control characters visible, so that neither file nor environment can write to a terminal (R165).
 pub(super) fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
-        if is_disruptive(character) {
+        if is_hidden(character) {
             out.extend(character.escape_unicode())
         } else {
             out.push(character)
         }
         out
     })
-}
-
-fn is_disruptive(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A text that spans point into.

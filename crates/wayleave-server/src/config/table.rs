@@ -72,6 +72,13 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "Most connections at once; further ones wait to be accepted.",
         ),
         Key::within(
+            "server.peer_connection_limit",
+            |c: &mut Config| &mut c.server.peer_connection_limit,
+            8..=100_000,
+            "Most connections at once of one peer, which is an IPv4 address or a /64 of IPv6; further ones are closed. \
+             Loopback and `server.trusted_proxies` may have any number.",
+        ),
+        Key::within(
             "server.body_limit",
             |c: &mut Config| &mut c.server.body_limit,
             Size::kib(4)..=Size::kib(16 * 1024),
@@ -266,7 +273,8 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "accounts.registration",
             |c: &mut Config| &mut c.accounts.registration,
             "Who may make an account, until an administrator decides otherwise: only administrators, whoever holds an \
-             invitation, or everybody.",
+             invitation, or everybody. With `open`, anybody can find out whether an address has an account: a free one is \
+             taken, another is refused.",
         ),
         Key::within(
             "accounts.step_up",
@@ -322,6 +330,21 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "Requests of one client address with tokens that nobody issued.",
         ),
         Key::new(
+            "rate_limits.failed_sign_ins",
+            |c: &mut Config| &mut c.rate_limits.failed_sign_ins,
+            "Failed sign-ins of the whole deployment, against guesses that are spread over many accounts and addresses. \
+             Beyond it, sign-ins are answered 429 with `Retry-After` unless they come with the cookie of a browser that \
+             signed in to the account before. So whoever causes that many failures can keep new browsers and bearer \
+             clients waiting: set it well above what people cause themselves.",
+        ),
+        Key::within(
+            "rate_limits.ipv6_site_multiple",
+            |c: &mut Config| &mut c.rate_limits.ipv6_site_multiple,
+            1..=65_536,
+            "In IPv6 the client address is a /64. A whole /48, which whoever rents a server may have, gets this many \
+             times each limit.",
+        ),
+        Key::new(
             "audit.head_file",
             |c: &mut Config| &mut c.audit.head_file,
             "The file that signed heads of the audit chain are appended to: with it, a cut-off end of the log is \
@@ -334,10 +357,16 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "How often a head is signed when there are new rows.",
         ),
         Key::new(
+            "metrics.listen",
+            |c: &mut Config| &mut c.metrics.listen,
+            "A listener of its own for `/metrics`, such as `127.0.0.1:9464`. Whoever reaches it reads the numbers, so \
+             leave it on loopback or on a network of the operators.",
+        ),
+        Key::new(
             "metrics.token",
             |c: &mut Config| &mut c.metrics.token,
-            "The bearer token that `/metrics` asks for. Without one the page is answered only to callers from this \
-             machine that come without a forwarding header. Not taken from a flag, which other users could see.",
+            "The bearer token that `/metrics` asks for on the common listener. Without one the page is not there. Not \
+             taken from a flag, which other users could see.",
         )
         .secret(),
         Key::new("log.format", |c: &mut Config| &mut c.log.format, "Lines for people, or a JSON object per line."),

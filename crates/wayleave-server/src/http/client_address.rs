@@ -87,6 +87,15 @@ impl ClientAddress {
         self.network(32, 64)
     }
 
+    /// What one customer of a hosting provider may have, for rate limits beside those of its networks: a /48 of IPv6.
+    #[must_use]
+    pub fn site(self) -> Option<IpNet> {
+        match self.0 {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(_) => Some(self.network(32, 48)),
+        }
+    }
+
     fn network(self, v4: u8, v6: u8) -> IpNet {
         match self.0 {
             IpAddr::V4(address) => {

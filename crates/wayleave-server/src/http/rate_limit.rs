@@ -1,5 +1,6 @@
 //! Rate limits: one GCRA bucket per client network and class, answered with the standard fields (R104).
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -43,6 +45,9 @@ pub struct RateLimitPolicy {
     pub quota: NonZeroU32,
     /// The time in which a used-up quota is whole again; at least a second.
     pub window: Duration,
+    /// How many times the quota all networks of one site may use together, where the address says what that is: a /48
+    /// of IPv6, of which whoever rents a server gets 65,536 networks for nothing. `None` for no such limit.
+    pub site_multiple: Option<NonZeroU32>,
     /// Most keys that are told apart at a time. Beyond it keys share buckets, and so may wait for each other.
     pub most_keys: usize,
 }
@@ -57,6 +62,18 @@ enum Key {
     Network(IpNet),
     NetworkAnd(IpNet, [u8; 16]),
     Shared(u64),
+}
+
+impl Key {
+    /// The site that the client's network is one of.
+    fn site(self) -> Option<Self> {
+        match self {
+            Self::Network(IpNet::V6(network)) | Self::NetworkAnd(IpNet::V6(network), _) => {
+                ClientAddress::new(network.addr().into()).site().map(Self::Network)
+            }
+            Self::Everyone | Self::Network(IpNet::V4(_)) | Self::NetworkAnd(IpNet::V4(_), _) | Self::Shared(_) => None,
+        }
+    }
 }
 
 impl RateKey {
@@ -107,12 +124,17 @@ impl Clock for MonotonicClock {
     }
 }
 
+type Buckets = RateLimiter<Key, DashMapStateStore<Key>, MonotonicClock, StateInformationMiddleware>;
+
 /// The buckets of one class.
 pub struct RateLimit {
     policy: RateLimitPolicy,
     /// How long one unit takes to come back.
     unit: Duration,
-    buckets: RateLimiter<Key, DashMapStateStore<Key>, MonotonicClock, StateInformationMiddleware>,
+    buckets: Buckets,
+    sites: Option<Buckets>,
+    /// Until when keys have nothing left; at most as many as there are keys.
+    spent: Mutex<HashMap<Key, Duration>>,
     clock: MonotonicClock,
     hasher: RandomState,
     checks: AtomicU32,
@@ -133,36 +155,84 @@ impl RateLimit {
         if !name_fits || !window_fits {
             return Err(InvalidRateLimit);
         }
-        let quota = Quota::with_period(unit).ok_or(InvalidRateLimit)?.allow_burst(policy.quota);
-        let buckets = RateLimiter::new(quota, DashMapStateStore::default(), clock.clone());
+        let buckets = |quota: NonZeroU32| -> Result<Buckets, InvalidRateLimit> {
+            let rate = Quota::with_period(policy.window / quota.get()).ok_or(InvalidRateLimit)?.allow_burst(quota);
+            Ok(RateLimiter::new(rate, DashMapStateStore::default(), clock.clone()))
+        };
+        let sites = policy.site_multiple.map(|multiple| buckets(policy.quota.saturating_mul(multiple))).transpose()?;
+        let (buckets, spent) = (buckets(policy.quota)?, Mutex::default());
         let (checks, is_full) = (AtomicU32::new(0), AtomicBool::new(false));
-        Ok(Self { policy, unit, buckets, clock, hasher: RandomState::new(), checks, is_full })
+        Ok(Self { policy, unit, buckets, sites, spent, clock, hasher: RandomState::new(), checks, is_full })
     }
 
-    /// Takes one unit from the key's bucket.
+    /// Takes one unit from the key's bucket, and one from its site's.
     ///
     /// # Errors
-    /// [`Refusal`] when there is none; nothing is taken then.
+    /// [`Refusal`] when there is none. A refused network takes nothing from its site.
     pub fn check(&self, key: RateKey) -> Result<Allowance, Refusal> {
-        let key = self.bucket(key.0);
-        let policy = self.policy;
-        match self.buckets.check_key(&key) {
-            Ok(state) => Ok(Allowance { policy, remaining: state.remaining_burst_capacity(), unit: self.unit }),
-            Err(until) => Err(Refusal { policy, wait: until.wait_time_from(self.clock.now()) }),
+        let own = self.take(&self.buckets, self.bucket(key.0))?;
+        let site = self.sites.as_ref().zip(key.0.site());
+        let left = match site {
+            Some((sites, site)) => own.min(self.take(sites, self.bucket(site))?),
+            None => own,
+        };
+        Ok(Allowance { policy: self.policy, remaining: left, unit: self.unit })
+    }
+
+    /// Whether there is a unit, without taking one. For work that is charged by what comes of it.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is none.
+    pub fn look(&self, key: RateKey) -> Result<(), Refusal> {
+        let site = self.sites.as_ref().and(key.0.site());
+        let now = (self.clock.0)();
+        let spent = self.spent.lock();
+        let until = [Some(key.0), site].into_iter().flatten().filter_map(|key| spent.get(&self.bucket(key))).max();
+        match until.map(|until| Duration::saturating_sub(*until, now)).filter(|wait| !wait.is_zero()) {
+            Some(wait) => Err(Refusal { policy: self.policy, wait }),
+            None => Ok(()),
         }
+    }
+
+    fn take(&self, buckets: &Buckets, key: Key) -> Result<u32, Refusal> {
+        let (taken, wait) = match buckets.check_key(&key) {
+            Ok(state) => {
+                let left = state.remaining_burst_capacity();
+                (Ok(left), (left == 0).then_some(self.unit))
+            }
+            Err(until) => {
+                let wait = until.wait_time_from(self.clock.now());
+                (Err(Refusal { policy: self.policy, wait }), Some(wait))
+            }
+        };
+        if let Some(wait) = wait {
+            let now = (self.clock.0)();
+            let mut spent = self.spent.lock();
+            if spent.len() >= self.policy.most_keys {
+                spent.retain(|_, until| *until > now);
+            }
+            if spent.len() < self.policy.most_keys {
+                spent.insert(key, now + wait);
+            }
+        }
+        taken
     }
 
     /// Forgets keys whose quota has been whole for a while, which changes no answer. For a background task, about once a minute.
     pub fn sweep(&self) {
-        self.buckets.retain_recent();
-        self.buckets.shrink_to_fit();
+        for buckets in [Some(&self.buckets), self.sites.as_ref()].into_iter().flatten() {
+            buckets.retain_recent();
+            buckets.shrink_to_fit();
+        }
+        let now = (self.clock.0)();
+        self.spent.lock().retain(|_, until| *until > now);
         self.count();
     }
 
     /// How many keys it holds; at most the policy's limit and some hundreds.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.buckets.len()
+        self.buckets.len() + self.sites.as_ref().map_or(0, Buckets::len)
     }
 
     fn bucket(&self, key: Key) -> Key {
@@ -177,10 +247,11 @@ impl RateLimit {
     }
 
     fn count(&self) {
-        if self.buckets.len() >= self.policy.most_keys {
+        if self.keys() >= self.policy.most_keys {
             self.buckets.retain_recent();
+            self.sites.iter().for_each(Buckets::retain_recent);
         }
-        self.is_full.store(self.buckets.len() >= self.policy.most_keys, Ordering::Relaxed);
+        self.is_full.store(self.keys() >= self.policy.most_keys, Ordering::Relaxed);
     }
 }
 
@@ -237,7 +308,7 @@ impl From<Refusal> for ApiError {
 }
 
 fn write(headers: &mut HeaderMap, policy: RateLimitPolicy, remaining: u32, seconds: u64) {
-    let RateLimitPolicy { name, quota, window, most_keys: _ } = policy;
+    let RateLimitPolicy { name, quota, window, site_multiple: _, most_keys: _ } = policy;
     let state = format!("\"{name}\";r={remaining};t={seconds}");
     let rule = format!("\"{name}\";q={quota};w={}", ceil_seconds(window));
     for (field, text) in [(RATE_LIMIT, state), (RATE_LIMIT_POLICY, rule)] {

@@ -1,5 +1,4 @@
 //! What clients are told when `wayleave-web` finds a header that cannot be honoured.
-
 use wayleave_web::bearer::InvalidAuthorization;
 use wayleave_web::cookies::InvalidCookie;
 use wayleave_web::csrf::CsrfFailure;

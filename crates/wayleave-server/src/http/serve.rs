@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -22,16 +23,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::peers::Peers;
+use super::write_deadline::WriteDeadline;
+
 /// The limits of connections. Times beyond them close the connection without an answer.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServeOptions {
     /// Connections at a time; further ones wait in the kernel's queue.
     pub most_connections: usize,
+    /// Connections at a time of one peer, which is an IPv4 address or a /64 of IPv6; further ones are closed. This
+    /// machine may have any number.
+    pub most_of_one_peer: usize,
+    /// Peers that may have any number too: proxies.
+    pub exempt: Vec<IpNet>,
     /// How long the head of a request may take to arrive, the first one counted from the connection's start. Over
     /// HTTP/1.1 it is also how long a connection may rest between requests.
     pub head_timeout: Duration,
     /// How long a connection may rest without a request, over HTTP/2.
     pub idle_timeout: Duration,
+    /// How long a peer may take nothing of what is written to it, and how long a connection may take to end that has
+    /// rested for too long.
+    pub write_timeout: Duration,
     /// How long requests may go on once the server is told to stop.
     pub drain_timeout: Duration,
     /// Header fields of an HTTP/1.1 request; 431 beyond.
@@ -44,12 +56,15 @@ pub struct ServeOptions {
 }
 
 impl Default for ServeOptions {
-    /// 4096 connections, 30 s for a head, 60 s of rest, 20 s to end, 100 fields, 64 KiB of head, 100 streams.
+    /// 4096 connections, 256 of one peer, 30 s for a head, 60 s of rest, 30 s without reading, 20 s to end, 100 fields, 64 KiB of head, 100 streams.
     fn default() -> Self {
         Self {
             most_connections: 4096,
+            most_of_one_peer: 256,
+            exempt: Vec::new(),
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(20),
             most_headers: 100,
             most_head_bytes: 64 * 1024,
@@ -74,6 +89,7 @@ pub enum Stopped {
 /// has the peer's address as [`ConnectInfo`] in its extensions.
 pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions, stop: CancellationToken) -> Stopped {
     let places = Arc::new(Semaphore::new(options.most_connections.min(Semaphore::MAX_PERMITS)));
+    let peers = Peers::new(options.most_of_one_peer, options.exempt.clone());
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {
@@ -89,10 +105,15 @@ pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = Connection { router: router.clone(), peer, options, stop: stop.clone() };
+                let Some(held) = peers.admit(peer.ip()) else {
+                    tracing::debug!("a connection was closed: its peer has too many");
+                    continue;
+                };
+                let connection =
+                    Connection { router: router.clone(), peer, options: options.clone(), stop: stop.clone() };
                 let cut = cut.clone();
                 connections.spawn(async move {
-                    let _place = place;
+                    let _held = (place, held);
                     tokio::select! {
                         () = connection.run(stream) => {}
                         () = cut.cancelled() => {}
@@ -134,37 +155,50 @@ impl Connection {
             let activity = Arc::clone(&activity);
             service_fn(move |request| answer(router.clone(), peer, Arc::clone(&activity), request))
         };
-        let builder = builder(options);
+        let builder = builder(&options);
+        let stream = WriteDeadline::new(stream, options.write_timeout);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let mut deadline = Instant::now() + options.head_timeout;
-        let mut is_ending = false;
+        let mut stage = Stage::Open;
         loop {
             tokio::select! {
                 // Whatever a client did wrong on the wire is its own affair.
                 _ = connection.as_mut() => return,
-                () = stop.cancelled(), if !is_ending => {
-                    is_ending = true;
+                () = stop.cancelled(), if stage == Stage::Open => {
+                    stage = Stage::Stopping;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = tokio::time::sleep_until(deadline), if !is_ending => match activity.rest() {
+                () = tokio::time::sleep_until(deadline), if stage != Stage::Stopping => match (stage, activity.rest()) {
                     // Not even one request: covers the time in which the protocol's version is still unknown.
-                    Rest::NeverBusy => return,
-                    Rest::Busy => deadline = Instant::now() + options.idle_timeout,
-                    Rest::Since(since) if since + options.idle_timeout > Instant::now() => {
+                    (_, Rest::NeverBusy) => return,
+                    (_, Rest::Busy) => deadline = Instant::now() + options.idle_timeout,
+                    (Stage::Open, Rest::Since(since)) if since + options.idle_timeout > Instant::now() => {
                         deadline = since + options.idle_timeout;
                     }
-                    Rest::Since(_) => {
-                        is_ending = true;
+                    (Stage::Open, Rest::Since(_)) => {
+                        stage = Stage::Ending;
+                        deadline = Instant::now() + options.write_timeout;
                         connection.as_mut().graceful_shutdown();
                     }
+                    // It was answered, and does not take the answer.
+                    (Stage::Ending | Stage::Stopping, Rest::Since(_)) => return,
                 },
             }
         }
     }
 }
 
-fn builder(options: ServeOptions) -> auto::Builder<TokioExecutor> {
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// It has rested for too long.
+    Ending,
+    /// The server stops, and cuts what is left at its own deadline.
+    Stopping,
+}
+
+fn builder(options: &ServeOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()

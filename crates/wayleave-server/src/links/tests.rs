@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wayleave_core::memory::{DirectoryLimits, MemoryDirectory, MemoryOptions, MemoryStore};
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::{AccountChange, Clock, InsertAccount};
+use wayleave_core::ports::{AccountChange, Clock, Credential, InsertAccount};
 use wayleave_core::record::Revision;
 use wayleave_testkit::{FakeClock, SeededEntropy};
 
@@ -47,20 +47,26 @@ impl World {
     }
 
     async fn issue(&self) -> LinkToken {
+        self.issue_by(None).await
+    }
+
+    async fn issue_by(&self, maker: Option<&AccountId>) -> LinkToken {
         let issuer = Issuer {
             store: &self.store,
             entropy: &self.entropy,
             public_url: "https://id.example.org/",
             now: self.clock.now(),
         };
-        let link = issuer.reset(&self.account, HOUR).await.unwrap();
+        let set_at = set_at(&self.accounts, &self.account.id).await.unwrap();
+        let link = issuer.reset(&self.account, ResetOrder { set_at, maker, lives: HOUR }).await.unwrap();
         assert_eq!(link.expires_at, self.clock.now().plus(HOUR));
         let token = link.url.strip_prefix("https://id.example.org/reset#").unwrap();
         LinkToken::parse(token).unwrap()
     }
 
     async fn take(&self, token: &LinkToken) -> Option<TakenReset> {
-        take(&self.store, &self.accounts, token, self.clock.now()).await.unwrap()
+        let people = People { accounts: &self.accounts, credentials: &self.accounts };
+        take(&self.store, people, token, self.clock.now()).await.unwrap()
     }
 
     async fn put_back(&self, token: &LinkToken, taken: &TakenReset) {
@@ -72,7 +78,7 @@ impl World {
 async fn a_link_is_good_once_and_until_its_end() {
     let world = World::new().await;
     let token = world.issue().await;
-    assert_eq!(*world.take(&token).await.unwrap(), world.account.id);
+    assert_eq!(*world.take(&token).await.unwrap().account(), world.account.id);
     assert_eq!(world.take(&token).await, None);
     let token = world.issue().await;
     world.clock.set(FakeClock::START.plus(HOUR));
@@ -109,6 +115,44 @@ async fn a_new_epoch_voids_the_links_from_before() {
     assert!(world.take(&third).await.is_some());
 }
 
+/// R097: any new password voids the links from before, also one that leaves the epoch alone.
+#[tokio::test]
+async fn a_new_password_voids_the_links_from_before() {
+    let world = World::new().await;
+    let without = world.issue().await;
+    for seconds in 1..3 {
+        let before = world.issue().await;
+        let changed_at = FakeClock::START.plus(Duration::from_secs(seconds));
+        let credential = Credential { secret: Box::default(), changed_at };
+        world.accounts.set(&world.account.id, Method::Password, &credential).await.unwrap();
+        assert_eq!(world.take(&before).await, None);
+        let taken = world.issue().await;
+        assert_eq!(world.take(&taken).await.unwrap().set_at(), Some(changed_at));
+    }
+    assert_eq!(world.take(&without).await, None);
+}
+
+/// R020: a link is void once whoever made it may not make one any more.
+#[tokio::test]
+async fn a_link_of_somebody_who_was_demoted_is_void() {
+    let world = World::new().await;
+    let mut maker = Account {
+        id: AccountId::new([8; 16]),
+        email: "root@example.org".parse().unwrap(),
+        permissions: Permissions::new(["admin"]).unwrap(),
+        ..world.account.clone()
+    };
+    assert_eq!(Accounts::insert(&world.accounts, &maker).await.unwrap(), InsertAccount::Done);
+    let tokens = [world.issue_by(Some(&maker.id)).await, world.issue_by(Some(&maker.id)).await];
+    let [first, second] = tokens;
+    assert!(world.take(&first).await.is_some());
+    maker.permissions = Permissions::new(["read:profile"]).unwrap();
+    assert!(matches!(world.accounts.update(&maker).await.unwrap(), AccountChange::Done(_)));
+    assert_eq!(world.take(&second).await, None);
+    let unknown = world.issue_by(Some(&AccountId::new([9; 16]))).await;
+    assert_eq!(world.take(&unknown).await, None);
+}
+
 /// R006: a link for one purpose does not serve for another.
 #[tokio::test]
 async fn a_setup_link_sets_no_password() {
@@ -122,8 +166,18 @@ async fn a_setup_link_sets_no_password() {
 }
 
 #[test]
-fn unreadable_payloads_are_nobodys() {
-    for bytes in [&b""[..], b"3", b"3 ", b"x user_AAAAAAAAAAAAAAAAAAAAAA", b"3 user_A", b"\xff"] {
-        assert_eq!(Payload::decode(bytes), None, "{bytes:?}");
+fn payloads_are_read_back() {
+    let account = AccountId::new([7; 16]);
+    for (set_at, maker) in [(None, None), (Some(FakeClock::START), Some(AccountId::new([8; 16])))] {
+        let payload = Payload { account: account.clone(), epoch: 3, set_at, maker };
+        assert_eq!(Payload::decode(&payload.encode()), Some(payload));
     }
+    let id = "user_AAAAAAAAAAAAAAAAAAAAAA";
+    for text in ["", "3", id, &format!("{id} 3"), &format!("{id} x - -"), &format!("{id} 3 x -")] {
+        assert_eq!(Payload::decode(text.as_bytes()), None, "{text:?}");
+    }
+    for text in [format!("{id} 3 - user_A"), format!("{id} 3 - - "), "user_A 3 - -".to_owned()] {
+        assert_eq!(Payload::decode(text.as_bytes()), None, "{text:?}");
+    }
+    assert_eq!(Payload::decode(b"\xff"), None);
 }

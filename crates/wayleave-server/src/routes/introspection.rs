@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use wayleave::events::Cause;
 use wayleave::{Shown, ValidateError};
 
-use crate::access::Context;
+use crate::access::{Context, must_change_password};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::body::FormBody;
@@ -101,6 +101,8 @@ pub async fn introspect(
 ) -> Result<Json<Introspection>, ApiError> {
     let shown = Shown { active: false, ..context.shown() };
     let session = match app.manager.validate(&form.token, &shown).await {
+        // To others it proves nothing before its person has chosen a new password.
+        Ok(session) if must_change_password(&session) => return Ok(Json(INACTIVE)),
         Ok(session) => session,
         Err(ValidateError::Expired(_) | ValidateError::Invalid) => return Ok(Json(INACTIVE)),
         Err(ValidateError::Store(error)) => return Err(error.into()),

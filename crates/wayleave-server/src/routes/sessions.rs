@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use wayleave::events::Cause;
 use wayleave::{ExtendError, Open, RefreshError};
@@ -16,16 +17,19 @@ use wayleave_core::permission::Ceiling;
 use wayleave_core::record::{Client, MAX_LABEL};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
+use wayleave_core::token::SessionToken;
+use wayleave_web::cookies::{Lifetime, put_cookie};
 
 use super::admin::{PermissionName, permissions};
-use super::sign_in::{self, TokenAnswer};
-use crate::access::{Carrier, Context};
+use super::opening::{self, TokenAnswer};
+use super::own;
+use crate::access::{Carrier, Context, settled};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
 use crate::http::query::Query;
+use crate::text;
 use crate::wire::{Done, Envelope, ErrorBody, PageOf, PageQuery, SessionInfo, rfc3339};
-use wayleave_web::cookies::{Lifetime, put_cookie};
 
 /// Longest name that a trusted backend may give a person, in bytes.
 const MAX_NAME: usize = 128;
@@ -71,12 +75,12 @@ pub async fn create(
     let subject = Subject::external(&service.name, &request.subject).map_err(|_| malformed())?;
     let duration = lifetime(request.duration)?;
     let kind = match &request.session_type {
-        Some(name) => sign_in::kind(&app, name)?,
+        Some(name) => opening::kind(&app, name)?,
         None => app.options.bearer_kind.clone(),
     };
     let permissions = request.permissions.as_deref().map(permissions).transpose()?;
     let label = request.device.filter(|label| !label.is_empty());
-    if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL || label.chars().any(char::is_control)) {
+    if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL || label.chars().any(text::is_hidden)) {
         return Err(ApiError::validation(&[("device", "at most 256 bytes without control characters")]));
     }
     let evidence = app
@@ -155,6 +159,71 @@ pub async fn current(State(app): State<Arc<App>>, context: Context) -> Result<En
     Ok(Envelope::new(info))
 }
 
+/// Whether the session is valid, and for how long.
+#[derive(Serialize, ToSchema)]
+pub struct Validation<'a> {
+    /// Always `true` here; a 401 carries `false` and a reason.
+    valid: bool,
+    /// When the presented token ends. RFC 3339.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// Seconds until then.
+    time_remaining: u64,
+    /// When the session ends, whatever happens. RFC 3339.
+    #[schema(format = DateTime)]
+    session_expires_at: String,
+    /// Its public handle.
+    session_id: String,
+    /// Its kind.
+    session_type: &'a str,
+    /// Whose it is.
+    subject: Option<&'a str>,
+    /// What it may do right now.
+    permissions: Vec<&'a str>,
+}
+
+/// Checks the session of the request. Does not count as activity. A 401 also says `data: {valid: false, reason}`, and so
+/// does the 403 of a session that must first choose a new password.
+#[utoipa::path(get, path = "/api/auth/sessions/validate", operation_id = "validate_session", tag = "sessions",
+    security(("session" = []), ("bearer" = [])),
+    responses((status = 200, body = Envelope<Validation<'_>>), (status = "default", body = ErrorBody)))]
+pub async fn validate(State(app): State<Arc<App>>, context: Context) -> Result<Response, ApiError> {
+    let invalid = |error: ApiError, reason: &str| error.with_data(json!({ "valid": false, "reason": reason }));
+    let proved = match context.prove(&app).await {
+        Ok(session) => settled(&session).map(|()| session),
+        Err(error) => Err(error),
+    };
+    let session = match proved {
+        Ok(session) => session,
+        Err(error) => {
+            let reason = match error.code() {
+                ErrorCode::SessionRequired => "no_token",
+                ErrorCode::SessionExpired => "expired",
+                ErrorCode::SessionInvalid => "invalid",
+                ErrorCode::PasswordChangeRequired => "password_change_required",
+                _ => return Err(error),
+            };
+            let is_stale = context.is_stale_cookie(&app, &error);
+            let mut response = invalid(error, reason).into_response();
+            if is_stale {
+                put_cookie(response.headers_mut(), app.cookies.session.removal());
+            }
+            return Ok(response);
+        }
+    };
+    let answer = Validation {
+        valid: true,
+        expires_at: rfc3339(session.expires_at()),
+        time_remaining: session.expires_at().since(app.now()).as_secs(),
+        session_expires_at: rfc3339(session.session_expires_at()),
+        session_id: session.id().to_string(),
+        session_type: session.kind().as_str(),
+        subject: session.subject().map(Subject::as_str),
+        permissions: session.permissions().iter().collect(),
+    };
+    Ok(Envelope::new(answer).into_response())
+}
+
 /// A refresh.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -191,7 +260,7 @@ pub async fn refresh(
     security((), ("session" = []), ("bearer" = [])),
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
 pub async fn logout(state: State<Arc<App>>, context: Context) -> Response {
-    sign_in::logout(state, context).await
+    own::logout(state, context).await
 }
 
 /// An extension.
@@ -206,7 +275,7 @@ pub struct ExtendRequest {
 /// Until when the session lives now.
 #[derive(Serialize, ToSchema)]
 pub struct Extended {
-    /// When its token ends. RFC 3339.
+    /// When the presented token ends; a JWT says so itself, and a refresh brings one that ends later. RFC 3339.
     #[schema(format = DateTime)]
     expires_at: String,
     /// When it ends, whatever happens. RFC 3339.
@@ -229,10 +298,10 @@ pub async fn extend(
         ExtendError::Gone => ApiError::new(ErrorCode::SessionInvalid),
         ExtendError::Store(error) => error.into(),
     })?;
-    let answer = Extended {
-        expires_at: rfc3339(record.token_expires_at),
-        session_expires_at: rfc3339(record.absolute_expires_at),
-    };
+    // What a JWT says of its own end no extension changes.
+    let is_jwt = context.credential().is_some_and(|token| SessionToken::parse(token).is_err());
+    let token_ends = if is_jwt { session.expires_at() } else { record.token_expires_at };
+    let answer = Extended { expires_at: rfc3339(token_ends), session_expires_at: rfc3339(record.absolute_expires_at) };
     let mut response = Envelope::new(answer).into_response();
     if context.carrier == Carrier::Cookie {
         renew_cookie(&app, &context, response.headers_mut(), record.token_expires_at)?;

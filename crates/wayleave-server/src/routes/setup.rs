@@ -16,8 +16,9 @@ use wayleave_core::ports::{EmailAddress, InsertAccount, SetSetting};
 use wayleave_core::ticket::Purpose;
 use wayleave_core::token::LinkToken;
 
-use super::{account, sign_in};
+use super::password;
 use crate::access::{ADMIN, Context};
+use crate::accounts;
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body;
@@ -101,12 +102,12 @@ async fn make(app: &App, context: &Context, request: SetupRequest) -> Result<Use
     }
     let email: EmailAddress =
         request.email.parse().map_err(|_| ApiError::validation(&[("email", "an e-mail address")]))?;
-    let name = account::display_name(&request.name)?;
-    let password = sign_in::password(&request.password)?;
+    let name = accounts::display_name(&request.name)?;
+    let password = password::password(&request.password)?;
     let token = LinkToken::parse(&request.token).map_err(|_| ApiError::new(ErrorCode::LinkInvalid))?;
     let permissions = Permissions::new([ADMIN].into_iter().chain(app.options.default_permissions.iter()))
         .map_err(|_| ApiError::new(ErrorCode::InternalError))?;
-    let account = account::new_account(app, email, name, permissions)?;
+    let account = accounts::new_account(app, email, name, permissions)?;
     // The password is judged before the token is spent, so that a weak one costs nothing.
     let credential = app.passwords.prepare(&account, password).await?;
     let ticket = app.store.take(Purpose::Setup, token.hash().0, app.now()).await?;
@@ -127,7 +128,7 @@ async fn make(app: &App, context: &Context, request: SetupRequest) -> Result<Use
     }
     let claim = app.directory.settings.get(CLAIMED).await?;
     if claim.is_none_or(|claim| *claim.value != *account.id.as_str().as_bytes()) {
-        sign_in::change_account(app, &account.id, |account| {
+        accounts::change_account(app, &account.id, |account| {
             account.permissions = Permissions::none();
             account.disabled = true;
         })

@@ -1,103 +1,34 @@
-//! Signing in with a password, signing out, and who is signed in.
+//! Signing in with a password.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
-use wayleave::{Open, OpenError, Opened};
-use wayleave_core::authentication::Evidence;
-use wayleave_core::entries::Entries;
-use wayleave_core::id::SessionId;
-use wayleave_core::permission::Permissions;
-use wayleave_core::policy::KindName;
-use wayleave_core::ports::{Account, AccountId, KnownDevice};
-use wayleave_core::record::Client;
-use wayleave_core::token::{DeviceToken, SessionToken};
-use wayleave_password::{Outcome, Password, SignIn, Verified};
+use wayleave_core::ports::{AccountId, KnownDevice};
+use wayleave_core::token::DeviceToken;
+use wayleave_password::{Outcome, SignIn, Strangers, Verified};
+use wayleave_web::cookies::{Lifetime, RequestCookies, put_cookie};
 
-use crate::access::{Context, MUST_CHANGE_PASSWORD, require_csrf};
+use super::opening::{Opening, TokenAnswer, TransportChoice, cookie, kind, open_session, set_session_cookies};
+use super::password::password;
+use crate::access::{Context, require_csrf};
+use crate::accounts::change_account;
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
-use crate::http::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
-use crate::wire::{Done, Envelope, ErrorBody, User, rfc3339};
-use wayleave_web::cookies::{Lifetime, RequestCookies, put_cookie};
-use wayleave_web::csrf::CsrfBinding;
+use crate::http::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY, RateKey};
+use crate::wire::{Envelope, ErrorBody, User, rfc3339};
 
-/// How long a visitor may take to sign in.
-const PRE_SESSION: Duration = Duration::from_secs(24 * 3600);
 /// How long a browser is remembered as a known device, and how many of an account are.
 const DEVICE: Duration = Duration::from_secs(180 * 86_400);
 const DEVICES: u32 = 10;
 /// What the lockout of an identifier is called among rate limits.
 const LOCKOUT: &str = "sign-in";
-
-/// `{"success":true,"token":"..."}`.
-#[derive(Serialize, ToSchema)]
-pub struct CsrfAnswer {
-    success: bool,
-    /// To be sent back as `x-csrf-token`.
-    token: String,
-}
-
-/// Gives a CSRF token, and sets it as the readable cookie `csrf-token`.
-///
-/// It is bound to the session, or before there is one to a cookie of its own, and has to be fetched again after
-/// signing in, whose answer brings a new one already.
-#[utoipa::path(get, path = "/api/csrf", tag = "sign-in", security(()),
-    responses((status = 200, body = CsrfAnswer), (status = "default", body = ErrorBody)))]
-pub async fn csrf(State(app): State<Arc<App>>, context: Context, headers: HeaderMap) -> Result<Response, ApiError> {
-    let cookies = RequestCookies::read(&headers)?;
-    let session = cookies.find(app.cookies.session.name())?.and_then(|text| SessionToken::parse(text).ok());
-    let mut set = HeaderMap::new();
-    let token = match session {
-        Some(session) => {
-            let token = app.csrf.issue(CsrfBinding::Session(&session.hash().0), &*app.entropy)?;
-            // As long as the session; one that is over may still be signed out, or exchanged for another.
-            let lives = match app.manager.validate(&session.reveal(), &context.shown()).await {
-                Ok(session) => Lifetime::For(session.expires_at().since(app.now())),
-                Err(_) => Lifetime::BrowserSession,
-            };
-            put_cookie(&mut set, cookie(app.cookies.csrf.set(&token, lives))?);
-            token
-        }
-        None => {
-            let value = match cookies.find(app.cookies.pre_session.name())?.filter(|value| value.len() == 43) {
-                Some(value) => value.to_owned(),
-                None => {
-                    let mut random = [0; 32];
-                    app.entropy.fill(&mut random)?;
-                    URL_SAFE_NO_PAD.encode(random)
-                }
-            };
-            let token = app.csrf.issue(CsrfBinding::PreSession(value.as_bytes()), &*app.entropy)?;
-            put_cookie(&mut set, cookie(app.cookies.pre_session.set(&value, Lifetime::For(PRE_SESSION)))?);
-            put_cookie(&mut set, cookie(app.cookies.csrf.set(&token, Lifetime::For(PRE_SESSION)))?);
-            token
-        }
-    };
-    let mut response = axum::Json(CsrfAnswer { success: true, token }).into_response();
-    response.headers_mut().extend(set);
-    Ok(response)
-}
-
-/// How the client wants to hold its session.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum TransportChoice {
-    /// In an HttpOnly cookie.
-    #[default]
-    Cookie,
-    /// As tokens, for clients that are no browser pages.
-    Bearer,
-}
 
 /// A sign-in.
 #[derive(Deserialize, ToSchema)]
@@ -151,44 +82,6 @@ pub struct LoginSession {
     expire: String,
 }
 
-/// A session with its tokens, for bearer clients.
-#[derive(Serialize, ToSchema)]
-pub struct TokenAnswer {
-    /// Proves the session: `Authorization: Bearer ...`.
-    pub session_token: String,
-    /// Renews it, once.
-    #[schema(required = false)]
-    pub refresh_token: Option<String>,
-    /// When `session_token` ends. RFC 3339.
-    #[schema(format = DateTime)]
-    pub expires_at: String,
-    /// When the session ends, whatever happens. RFC 3339.
-    #[schema(format = DateTime)]
-    pub session_expires_at: String,
-    /// Its public handle.
-    pub session_id: String,
-    /// Its kind.
-    pub session_type: String,
-    /// What it was granted.
-    pub permissions: Vec<String>,
-}
-
-impl TokenAnswer {
-    /// From a new session.
-    #[must_use]
-    pub fn of(record: &wayleave_core::record::Record, issued: &wayleave::Issued) -> Self {
-        Self {
-            session_token: issued.access.to_string(),
-            refresh_token: issued.refresh.as_ref().map(|token| token.to_string()),
-            expires_at: rfc3339(record.token_expires_at),
-            session_expires_at: rfc3339(record.absolute_expires_at),
-            session_id: record.id.to_string(),
-            session_type: record.kind.to_string(),
-            permissions: record.permissions.iter().map(str::to_owned).collect(),
-        }
-    }
-}
-
 /// Signs in with e-mail address and password.
 ///
 /// With the cookie transport the answer sets the session cookie and a new CSRF token; no token is in the body. With
@@ -216,10 +109,7 @@ pub async fn login(
     let device = cookies.find(app.cookies.device.name())?.and_then(|text| DeviceToken::parse(text).ok());
     let verified = check_password(&app, &context, &request, device.as_ref().map(|device| device.hash().0)).await?;
     // The session that this browser had ends with the sign-in, whoever's it was.
-    let replaces = match context.credential() {
-        Some(held) => app.manager.validate(held, &context.shown()).await.ok().map(|session| session.id()),
-        None => None,
-    };
+    let replaces = context.prove(&app).await.ok().map(|session| session.id());
     app.metrics.login("success");
     let account = verified.account.clone();
     let new_device = request.transport == TransportChoice::Cookie && !verified.known_device;
@@ -275,10 +165,15 @@ async fn check_password(
     known_device: Option<[u8; 32]>,
 ) -> Result<Verified, ApiError> {
     let password = password(&request.password)?;
-    let sign_in = SignIn { email: &request.email, password, known_device };
-    match app.passwords.sign_in(sign_in).await? {
+    let crowd = app.failed_sign_ins.as_ref().map_or(Ok(()), |limit| limit.look(RateKey::EVERYONE));
+    let strangers = if crowd.is_ok() { Strangers::Admitted } else { Strangers::TurnedAway };
+    match app.passwords.sign_in(SignIn { email: &request.email, password, known_device, strangers }).await? {
         Outcome::Verified(verified) => Ok(*verified),
         Outcome::Refused(refused) => {
+            if let Some(limit) = &app.failed_sign_ins {
+                // What it comes to is asked before the next attempt.
+                let _ = limit.check(RateKey::EVERYONE);
+            }
             app.metrics.login("refused");
             app.record(crate::audit::Entry {
                 subject: refused.account().map(|account| format!("user:{account}").into()),
@@ -297,6 +192,11 @@ async fn check_password(
             app.metrics.login("locked");
             app.record(context.entry("login.throttled"));
             Err(locked(app, until.since(app.now())))
+        }
+        Outcome::TurnedAway => {
+            app.metrics.login("turned_away");
+            app.record(crate::audit::Entry { reason: Some("deployment"), ..context.entry("login.throttled") });
+            Err(crowd.err().map_or_else(|| ApiError::new(ErrorCode::RateLimited), ApiError::from))
         }
         Outcome::Busy(busy) => Err(ApiError::new(ErrorCode::Overloaded).with_retry_after(busy.retry_after)),
     }
@@ -321,92 +221,6 @@ pub fn locked(app: &App, wait: Duration) -> ApiError {
     })
 }
 
-/// A password as it was sent.
-///
-/// # Errors
-/// 422 when it is longer than 1024 bytes.
-pub fn password(text: &str) -> Result<Password, ApiError> {
-    Password::new(text.to_owned()).map_err(|_| ApiError::validation(&[("password", "at most 1024 bytes")]))
-}
-
-/// The kind called `name`.
-///
-/// # Errors
-/// 422 when there is none.
-pub fn kind(app: &App, name: &str) -> Result<KindName, ApiError> {
-    let unknown = || ApiError::validation(&[("session_type", "a kind that this server knows")]);
-    let kind: KindName = name.parse().map_err(|_| unknown())?;
-    if app.manager.rules().kinds.policy(&kind).is_some() { Ok(kind) } else { Err(unknown()) }
-}
-
-/// What kind of session a proof should open.
-pub struct Opening {
-    /// Its kind.
-    pub kind: KindName,
-    /// Whether to be remembered.
-    pub remember: bool,
-    /// How the client holds it.
-    pub transport: TransportChoice,
-    /// The session whose place it takes.
-    pub replaces: Option<SessionId>,
-    /// Whether it may do nothing but choose a new password.
-    pub must_change_password: bool,
-}
-
-/// Opens a session from evidence.
-///
-/// # Errors
-/// As the manager says; refusals for reasons of the account look like a wrong password.
-pub async fn open_session(
-    app: &App,
-    context: &Context,
-    evidence: Evidence,
-    opening: Opening,
-) -> Result<Opened, ApiError> {
-    let mut held_open = Entries::new();
-    let permissions = if opening.must_change_password {
-        held_open.set(MUST_CHANGE_PASSWORD, b"1").map_err(|_| ApiError::new(ErrorCode::InternalError))?;
-        Some(Permissions::none())
-    } else {
-        None
-    };
-    let open = Open {
-        kind: opening.kind,
-        permissions,
-        duration: None,
-        remember: opening.remember,
-        refreshable: opening.transport == TransportChoice::Bearer,
-        client: client(context),
-        replaces: opening.replaces,
-        data: Entries::new(),
-        context: held_open,
-    };
-    app.manager.open(evidence, open, &context.origin).await.map_err(ApiError::from)
-}
-
-/// What is kept of the client that opens a session.
-#[must_use]
-pub fn client(context: &Context) -> Client {
-    Client { label: context.device(), network: context.origin.network.as_deref().map(Into::into), fingerprint: None }
-}
-
-impl From<OpenError> for ApiError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Refused => Self::new(ErrorCode::InvalidCredentials),
-            OpenError::LimitReached => Self::new(ErrorCode::SessionLimitReached),
-            OpenError::UnknownKind => Self::validation(&[("session_type", "a kind that this server knows")]),
-            OpenError::TooWeak | OpenError::Unlicensed => Self::new(ErrorCode::PermissionDenied),
-            OpenError::Store(error) => error.into(),
-            OpenError::Entropy(error) => error.into(),
-            OpenError::ForeignEvidence | OpenError::CannotIssue(_) => {
-                tracing::error!(%error, "a session could not be opened");
-                Self::new(ErrorCode::InternalError)
-            }
-        }
-    }
-}
-
 impl From<wayleave_password::Error> for ApiError {
     fn from(error: wayleave_password::Error) -> Self {
         match error {
@@ -417,29 +231,6 @@ impl From<wayleave_password::Error> for ApiError {
             }
         }
     }
-}
-
-/// Sets the session cookie and a CSRF token bound to it.
-///
-/// # Errors
-/// 500 when there is no entropy.
-pub fn set_session_cookies(app: &App, headers: &mut HeaderMap, opened: &Opened) -> Result<(), ApiError> {
-    let record = &opened.record;
-    // Counted from the sign-in, so that 30 days are 30 days to the second.
-    let lives = Lifetime::For(record.token_expires_at.since(record.last_seen_at));
-    put_cookie(headers, cookie(app.cookies.session.set(&opened.issued.access, lives))?);
-    let token = app.csrf.issue(CsrfBinding::Session(&record.token.0), &*app.entropy)?;
-    put_cookie(headers, cookie(app.cookies.csrf.set(&token, lives))?);
-    Ok(())
-}
-
-fn cookie(
-    made: Result<http::HeaderValue, wayleave_web::cookies::CookieTooLarge>,
-) -> Result<http::HeaderValue, ApiError> {
-    made.map_err(|error| {
-        tracing::error!(%error, "a cookie could not be made");
-        ApiError::new(ErrorCode::InternalError)
-    })
 }
 
 /// Makes the browser known to the account; its cookie's new value. A failure costs nothing but the comfort.
@@ -466,102 +257,4 @@ async fn note_sign_in(app: &App, id: &AccountId) {
     if let Err(error) = noted {
         tracing::warn!(?error, "the time of a sign-in could not be written down");
     }
-}
-
-/// Changes an account by compare-and-set, trying again when somebody else was first.
-///
-/// # Errors
-/// 404 when it is gone, 409 when its e-mail address is taken or too many change it at once.
-pub async fn change_account(
-    app: &App,
-    id: &AccountId,
-    mut change: impl FnMut(&mut Account) + Send,
-) -> Result<Account, ApiError> {
-    use wayleave_core::ports::AccountChange;
-    for _ in 0..8 {
-        let Some(mut account) = app.directory.accounts.by_id(id).await? else {
-            return Err(ApiError::new(ErrorCode::NotFound));
-        };
-        change(&mut account);
-        match app.directory.accounts.update(&account).await? {
-            AccountChange::Done(revision) => {
-                account.revision = revision;
-                return Ok(account);
-            }
-            AccountChange::Missing => return Err(ApiError::new(ErrorCode::NotFound)),
-            AccountChange::EmailTaken => return Err(ApiError::new(ErrorCode::EmailTaken)),
-            AccountChange::Conflict => {}
-        }
-    }
-    Err(ApiError::new(ErrorCode::Conflict))
-}
-
-/// Signs out: ends the session behind the cookie or the bearer token, and removes the cookies. Always 200, also when
-/// there was no session, but for requests that a foreign page made and a store that does not answer.
-#[utoipa::path(post, path = "/api/auth/logout", tag = "sign-in", security((), ("session" = []), ("bearer" = [])),
-    responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
-pub async fn logout(State(app): State<Arc<App>>, context: Context) -> Response {
-    let ended = match context.credential() {
-        Some(token) => {
-            app.manager.revoke_token(token, wayleave::events::Cause::SignOut, &context.shown()).await.map(drop)
-        }
-        None => Ok(()),
-    };
-    let mut response = match ended {
-        Ok(()) => Done::YES.into_response(),
-        Err(error) => ApiError::from(error).into_response(),
-    };
-    let headers = response.headers_mut();
-    put_cookie(headers, app.cookies.session.removal());
-    put_cookie(headers, app.cookies.csrf.removal());
-    if let Ok(value) = http::HeaderValue::from_str(&app.options.clear_site_data)
-        && !value.is_empty()
-    {
-        headers.insert("clear-site-data", value);
-    }
-    response
-}
-
-/// Whose session it is, and until when.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionAnswer {
-    /// `user_...`, or the whole subject where it is no account.
-    user_id: String,
-    /// RFC 3339.
-    #[schema(format = DateTime)]
-    expires_at: String,
-}
-
-/// Whose session the request carries. Does not count as activity.
-#[utoipa::path(get, path = "/api/auth/session", tag = "sign-in", security(("session" = []), ("bearer" = [])),
-    responses((status = 200, body = Envelope<SessionAnswer>), (status = "default", body = ErrorBody)))]
-pub async fn session(context: Context) -> Result<Envelope<SessionAnswer>, ApiError> {
-    let session = context.session()?;
-    let subject = session.subject();
-    let user_id = subject.map(|subject| {
-        AccountId::of_subject(subject).map_or_else(|| subject.to_string(), |account| account.to_string())
-    });
-    Ok(Envelope::new(SessionAnswer { user_id: user_id.unwrap_or_default(), expires_at: rfc3339(session.expires_at()) }))
-}
-
-/// The account behind the session.
-#[utoipa::path(get, path = "/api/auth/user", tag = "sign-in", security(("session" = []), ("bearer" = [])),
-    responses((status = 200, body = Envelope<User>), (status = "default", body = ErrorBody)))]
-pub async fn user(State(app): State<Arc<App>>, context: Context) -> Result<Envelope<User>, ApiError> {
-    let account = own_account(&app, &context).await?;
-    Ok(Envelope::new(User::of(&account)))
-}
-
-/// The account of the request's session.
-///
-/// # Errors
-/// 403 where the session belongs to no account.
-pub async fn own_account(app: &App, context: &Context) -> Result<Account, ApiError> {
-    let id = context
-        .session()?
-        .subject()
-        .and_then(AccountId::of_subject)
-        .ok_or_else(|| ApiError::new(ErrorCode::PermissionDenied))?;
-    app.directory.accounts.by_id(&id).await?.ok_or_else(|| ApiError::new(ErrorCode::SessionInvalid))
 }

@@ -8,13 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use wayleave::Session;
 use wayleave_core::permission::Permissions;
+use wayleave_web::fetch_metadata::{self, Sensitivity};
 
 use crate::access::{Carrier, Context, permitted};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::query::Query;
 use crate::wire::ErrorBody;
-use wayleave_web::fetch_metadata::{self, Sensitivity};
 
 /// Headers that a proxy copies into the request that it passes on. All are always present in a 200, empty where there
 /// is nothing to say, so that none that a client sent survives.
@@ -26,6 +26,9 @@ const ASSERTION: HeaderName = HeaderName::from_static("x-wayleave-assertion");
 
 /// Where proxies say what method the original request has.
 const ORIGINAL_METHOD: [&str; 2] = ["x-original-method", "x-forwarded-method"];
+
+/// What browsers say of where a request comes from.
+const TELLING: [&str; 2] = ["origin", "sec-fetch-site"];
 
 /// What the route behind the proxy demands.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -41,7 +44,7 @@ pub struct VerifyQuery {
 ///
 /// `X-Wayleave-Assertion` is a signed statement of the same, good for 30 seconds, for applications that want to be
 /// sure that the headers come from here. Requests with a cookie and an unsafe original method are also judged by their
-/// Origin and Fetch Metadata.
+/// Origin and Fetch Metadata, and so are those whose method the proxy does not say.
 #[utoipa::path(get, path = "/api/auth/verify", tag = "services", params(VerifyQuery),
     security(("session" = []), ("bearer" = [])),
     responses((status = 200, description = "It may."), (status = "default", body = ErrorBody)))]
@@ -52,11 +55,10 @@ pub async fn verify(
     Query(query): Query<VerifyQuery>,
 ) -> Result<Response, ApiError> {
     let session = context.session()?;
-    if context.carrier == Carrier::Cookie {
-        let original = original_method(&headers);
-        if !original.is_safe() {
-            fetch_metadata::judge(&app.cookies.origins, &original, &headers, Sensitivity::Sensitive).into_result()?;
-        }
+    if context.carrier == Carrier::Cookie
+        && let Some(method) = unsafe_method(&headers)
+    {
+        fetch_metadata::judge(&app.cookies.origins, &method, &headers, Sensitivity::Sensitive).into_result()?;
     }
     if let Some(permission) = &query.permission {
         // What is no name of a permission is not repeated in the answer either.
@@ -75,19 +77,23 @@ pub async fn verify(
     Ok(response)
 }
 
-/// The method of the request that the proxy holds. One that is not told is taken for GET: the proxy asks for a page. A
-/// proxy that says it in one header may let its client write the other, so an unsafe one counts wherever it stands.
+/// The method of the request that the proxy holds, if it may change something. A proxy that says it in one header may
+/// let its client write the other, so an unsafe one counts wherever it stands.
 ///
-/// A WebSocket handshake is a GET that foreign pages may send with the person's cookies, so it counts as unsafe too.
-fn original_method(headers: &HeaderMap) -> Method {
+/// Where the proxy does not say it, every request that tells where it comes from is judged as one that changes
+/// something; one that does not is taken for GET. A WebSocket handshake is a GET that foreign pages may send with the
+/// person's cookies, so it counts as unsafe too.
+fn unsafe_method(headers: &HeaderMap) -> Option<Method> {
     let socket = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "websocket");
     if socket || headers.contains_key("sec-websocket-key") {
-        return Method::POST;
+        return Some(Method::POST);
     }
     let told = ORIGINAL_METHOD.iter().flat_map(|name| headers.get_all(*name));
-    told.map(|method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST))
-        .find(|method| !method.is_safe())
-        .unwrap_or(Method::GET)
+    let mut told = told.map(|method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST)).peekable();
+    if told.peek().is_none() {
+        return TELLING.iter().any(|name| headers.contains_key(*name)).then_some(Method::POST);
+    }
+    told.find(|method| !method.is_safe())
 }
 
 fn permissions(session: &Session) -> String {

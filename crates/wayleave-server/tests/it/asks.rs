@@ -31,6 +31,12 @@ impl Route {
         self.method == "GET"
     }
 
+    /// Whether anybody can be let in by what they are: `/metrics` wants a token of the configuration, and without one
+    /// there is no such page.
+    pub(crate) fn is_there(&self) -> bool {
+        self.path != "/metrics"
+    }
+
     /// The role whose request succeeds.
     pub(crate) fn right_role(&self) -> &'static Role {
         role(match self.rules.demand {

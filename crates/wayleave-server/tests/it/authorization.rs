@@ -27,7 +27,7 @@ const TABLE: &[(&str, [u16; ROLES.len()])] = &[
     ("POST /api/auth/sessions",                     [401,  401,  401,  401,  401,  401,  401,  401,  201]),
     ("GET /api/auth/sessions",                      [401,  200,  200,  200,  200,  200,  403,  200,  401]),
     ("GET /api/auth/sessions/current",              [401,  200,  200,  200,  200,  200,  403,  200,  401]),
-    ("GET /api/auth/sessions/validate",             [401,  200,  200,  200,  200,  200,  200,  200,  401]),
+    ("GET /api/auth/sessions/validate",             [401,  200,  200,  200,  200,  200,  403,  200,  401]),
     // The credential is the refresh token in the body, whoever brings it.
     ("POST /api/auth/sessions/refresh",             [200,  200,  200,  200,  200,  200,  200,  200,  200]),
     ("POST /api/auth/sessions/logout",              [200,  200,  200,  200,  200,  200,  200,  200,  200]),
@@ -68,7 +68,8 @@ const TABLE: &[(&str, [u16; ROLES.len()])] = &[
 
     ("GET /healthz",                                [200,  200,  200,  200,  200,  200,  200,  200,  200]),
     ("GET /readyz",                                 [200,  200,  200,  200,  200,  200,  200,  200,  200]),
-    ("GET /metrics",                                [200,  200,  200,  200,  200,  200,  200,  200,  200]),
+    // Whoever has the token of the configuration, which is nobody here.
+    ("GET /metrics",                                [404,  404,  404,  404,  404,  404,  404,  404,  404]),
     ("GET /openapi.json",                           [200,  200,  200,  200,  200,  200,  200,  200,  200]),
 ];
 

@@ -119,9 +119,17 @@ async fn unsafe_requests_are_judged_by_origin() {
     let browser = world.signed_in(ANN).await;
     let cookie = browser.jar["__Host-id"].clone();
     let (own, foreign) = (("origin", ORIGIN), ("origin", "https://evil.example"));
-    let cases: [(&[(&str, &str)], u16); 16] = [
+    let cases: [(&[(&str, &str)], u16); 23] = [
+        // The method is not told: whatever tells where it comes from is judged as though it changed something.
         (&[], 200),
-        (&[foreign], 200),
+        (&[own], 200),
+        (&[("sec-fetch-site", "same-origin")], 200),
+        (&[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")], 200),
+        (&[foreign], 403),
+        (&[("origin", "null")], 403),
+        (&[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate")], 403),
+        (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 403),
+        (&[("x-original-method", "GET"), ("sec-fetch-site", "cross-site")], 200),
         (&[("x-original-method", "GET"), foreign], 200),
         (&[("x-original-method", "HEAD"), foreign], 200),
         (&[("x-original-method", "POST"), own], 200),

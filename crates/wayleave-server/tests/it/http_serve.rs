@@ -27,6 +27,10 @@ struct Server {
 }
 
 async fn start(options: ServeOptions) -> Server {
+    start_on(std::net::Ipv4Addr::LOCALHOST.into(), options).await
+}
+
+async fn start_on(ip: std::net::IpAddr, options: ServeOptions) -> Server {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let wait = {
         let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
@@ -40,10 +44,11 @@ async fn start(options: ServeOptions) -> Server {
         .route("/", get(async || "hello"))
         .route("/json", post(async |JsonBody(_): JsonBody<Value>| "read"))
         .route("/wait", get(wait))
+        .route("/large", get(async || vec![b'x'; LARGE]))
         .route("/panic", get(async || -> &'static str { panic!("canary") }));
     let limits = RequestLimits { body_timeout: Duration::from_millis(200), ..RequestLimits::default() };
     let router = HttpStack { limits, ..stack() }.wrap(routes);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind((ip, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn(serve(listener, router, options, stop.clone()));
@@ -69,6 +74,9 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
     let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap();
     String::from_utf8(answer).unwrap()
 }
+
+/// More than the buffers of two sockets hold.
+const LARGE: usize = 32 << 20;
 
 /// A76: requests with two lengths, broken heads or too many fields get a refusal and one only.
 #[tokio::test]
@@ -209,5 +217,87 @@ async fn line_breaks_in_http2_fields_are_refused() {
     for value in [b"a\r\nb", b"a\nbc", b"a\0bc"] {
         let answer = first_frame_over_http2(&server, value).await;
         assert!(matches!(answer, RESET | GOAWAY), "{value:?}: {answer}");
+    }
+}
+
+/// A76: a peer that does not read its answer is cut, also after its connection rested; its place is free for others.
+#[tokio::test]
+async fn peers_that_do_not_read_are_cut() {
+    let options = ServeOptions {
+        most_connections: 1,
+        idle_timeout: Duration::from_millis(100),
+        write_timeout: Duration::from_millis(300),
+        ..ServeOptions::default()
+    };
+    let server = start(options).await;
+    let mut silent = server.connect().await;
+    silent.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let next = server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(next.ends_with("hello"), "{next}");
+    let mut reader = server.connect().await;
+    reader.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(read_to_end(&mut reader).await.len() > LARGE, "whoever reads gets everything");
+}
+
+/// A76: over HTTP/2 a peer that opens no window for its answer is cut once its connection has rested, though it answers
+/// every ping.
+#[tokio::test]
+async fn peers_that_open_no_window_are_cut() {
+    const PING: u8 = 6;
+    let options = ServeOptions {
+        head_timeout: Duration::from_millis(100),
+        idle_timeout: Duration::from_millis(100),
+        write_timeout: Duration::from_millis(200),
+        ..ServeOptions::default()
+    };
+    let server = start(options).await;
+    let mut stream = server.connect().await;
+    // SETTINGS_INITIAL_WINDOW_SIZE = 0, then GET /.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0").await.unwrap();
+    stream.write_all(&[0, 0, 6, 1, 5, 0, 0, 0, 1]).await.unwrap();
+    stream.write_all(&[0x82, 0x86, 0x84, 0x41, 1, b'x']).await.unwrap();
+    let until_the_end = async {
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            assert!(!payload.starts_with(b"hello"));
+            if head[3] == PING && head[4] == 0 {
+                head[4] = 1;
+                let _ = stream.write_all(&[&head[..], &payload].concat()).await;
+            }
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), until_the_end).await.is_ok(), "the connection is held");
+}
+
+/// A76: one peer holds so many connections and no more, and may come back when one ends; this machine and proxies may
+/// hold any number.
+#[tokio::test]
+async fn connections_of_one_peer_are_limited() {
+    // No packet is sent: this asks for the address that other machines would see.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let own = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr()).map(|address| address.ip());
+    let Some(own) = own.ok().filter(|own| !own.is_loopback()) else { return };
+    for (ip, exempt, most) in [
+        (own, Vec::new(), 2),
+        (own, vec![ipnet::IpNet::from(own)], usize::MAX),
+        (std::net::Ipv4Addr::LOCALHOST.into(), Vec::new(), usize::MAX),
+    ] {
+        let server = start_on(ip, ServeOptions { most_of_one_peer: 2, exempt, ..ServeOptions::default() }).await;
+        let mut held = Vec::new();
+        for count in 0..4 {
+            let mut stream = server.connect().await;
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+            let mut some = [0; 64];
+            let read = stream.read(&mut some).await.unwrap_or(0);
+            assert_eq!(read > 0, count < most, "{ip} {count}");
+            held.push(stream);
+        }
+        held.clear();
+        let again = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        while !server.exchange(again).await.ends_with("hello") {
+            tokio::task::yield_now().await;
+        }
     }
 }

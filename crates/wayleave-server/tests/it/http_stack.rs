@@ -136,6 +136,7 @@ async fn rate_limits_count_clients() {
         name: "probe",
         quota: NonZeroU32::new(2).unwrap(),
         window: Duration::from_secs(60),
+        site_multiple: None,
         most_keys: 100,
     };
     let limit = Arc::new(RateLimit::new(policy, MonotonicClock::new(|| Duration::from_secs(5))).unwrap());

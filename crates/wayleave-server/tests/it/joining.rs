@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wayleave_server::config::Registration;
 use wayleave_server::links::Issuer;
+use wayleave_testkit::{DirectoryVerb, Effect, Fault, When};
 
-use crate::people::{ANN, unknown_access};
+use crate::people::{ADMIN, ANN, unknown_access};
 use crate::support::{Answer, request, send};
 use crate::world::{Client, Keeping, PASSWORD, World};
 
@@ -235,6 +236,90 @@ async fn two_tokens_make_one_administrator() {
             }
             assert_eq!(together(&world, "/setup", bodies).await, 1, "{keeping:?}");
             assert_eq!(world.app.directory.accounts.count().await.unwrap(), 1, "{keeping:?}");
+        }
+    }
+}
+
+/// R020: an invitation is void once whoever made it may not invite any more; one of the command line stays.
+#[tokio::test]
+async fn invitations_of_former_administrators_are_void() {
+    for order in [json!({ "disabled": true }), json!({ "permissions": ["read:profile"] })] {
+        let world = world(Registration::Invitation).await;
+        world.person("root@example.com", &["admin"]).await;
+        let mut root = world.signed_in("root@example.com").await;
+        let mut admin = world.administrator().await;
+        let token = invite(&mut admin, &json!({ "permissions": ["admin"] })).await;
+        let found = root.get(&format!("/api/admin/users?search={ADMIN}")).await.json();
+        let path = format!("/api/admin/users/{}", found["data"]["items"][0]["id"].as_str().unwrap());
+        root.patch(&path, &order).await.assert_status(200);
+        register(&world, &wish("new@example.com", Some(&token))).await.assert_code(400, "invitation_invalid");
+        let good = invite(&mut root, &json!({})).await;
+        register(&world, &wish("new@example.com", Some(&good))).await.assert_status(201);
+    }
+}
+
+/// A51, R103: a wish without a good invitation costs no hash and takes nothing from the right one, which is used while
+/// the wrong one is on its way.
+#[tokio::test]
+async fn a_wrong_address_takes_no_invitation() {
+    let world = world(Registration::Invitation).await;
+    let mut admin = world.administrator().await;
+    let bound = invite(&mut admin, &json!({ "email": "eve@example.com" })).await;
+    let unknown = unknown_access().replace("wl_", "ln_");
+    let (hashes, faults) = (world.app.passwords.load().hashes, world.directory.as_ref().unwrap().faults());
+    faults.reset();
+    for (email, token) in [("other@example.com", &bound), ("eve@example.com", &unknown), (ANN, &bound)] {
+        register(&world, &wish(email, Some(token))).await.assert_code(400, "invitation_invalid");
+    }
+    assert_eq!(world.app.passwords.load().hashes, hashes);
+    for verb in [DirectoryVerb::InvitationsTake, DirectoryVerb::InvitationsInsert, DirectoryVerb::CredentialsSet] {
+        assert_eq!(faults.calls_of(verb), 0, "{verb:?}");
+    }
+    register(&world, &wish("eve@example.com", Some(&bound))).await.assert_status(201);
+}
+
+/// A51: an address that is taken costs nobody the invitation.
+#[tokio::test]
+async fn a_taken_address_spends_no_invitation() {
+    let world = world(Registration::Invitation).await;
+    let mut admin = world.administrator().await;
+    let token = invite(&mut admin, &json!({})).await;
+    register(&world, &wish(ANN, Some(&token))).await.assert_code(403, "registration_closed");
+    // Taken at the last moment, after the look.
+    let body = wish("new@example.com", Some(&token));
+    let request = world.client().request(&format!("POST {REGISTER}"), Some(&body));
+    let gate = world.directory.as_ref().unwrap().faults().hold(DirectoryVerb::AccountsInsert);
+    let router = world.router.clone();
+    let in_flight = tokio::spawn(async move { send(&router, request).await });
+    gate.arrived().await;
+    world.person("new@example.com", &[]).await;
+    gate.open();
+    in_flight.await.unwrap().assert_code(403, "registration_closed");
+    world.signed_in("new@example.com").await;
+    register(&world, &wish("other@example.com", Some(&token))).await.assert_status(201);
+}
+
+/// R168: wherever registration breaks off, there is no account that nobody can sign in to.
+#[tokio::test]
+async fn registration_leaves_no_account_without_a_password() {
+    for effect in [Effect::Unreached, Effect::AnswerLost] {
+        for verb in [
+            DirectoryVerb::InvitationsFind,
+            DirectoryVerb::InvitationsTake,
+            DirectoryVerb::CredentialsSet,
+            DirectoryVerb::AccountsInsert,
+        ] {
+            let world = world(Registration::Invitation).await;
+            let mut admin = world.administrator().await;
+            let token = invite(&mut admin, &json!({})).await;
+            let faults = world.directory.as_ref().unwrap().faults();
+            faults.fail(verb, Fault { when: When::Always, effect });
+            let answer = register(&world, &wish("new@example.com", Some(&token))).await;
+            answer.assert_code(503, "store_unavailable");
+            faults.heal(verb);
+            if world.app.directory.accounts.by_email(&"new@example.com".parse().unwrap()).await.unwrap().is_some() {
+                world.signed_in("new@example.com").await;
+            }
         }
     }
 }

@@ -43,11 +43,11 @@ fn text(data: &Value, name: &str) -> String {
     data[name].as_str().unwrap().to_owned()
 }
 
-/// R053, R061: the form of RFC 9068, verifiable with the published key, within 900 bytes at 20 permissions of 11 letters.
+/// R053, R061: the form of RFC 9068, verifiable with the published key, within 900 bytes at 20 permissions of 13 letters.
 #[tokio::test]
 async fn tokens_are_rfc_9068() {
     let world = World::with(Keeping::Memory, with_jwt_kind).await;
-    let permissions: Vec<_> = (0..20).map(|n| format!("do:thing_{n:02}")).collect();
+    let permissions: Vec<_> = (0..20).map(|n| format!("manage:job_{n:02}")).collect();
     let names: Vec<_> = permissions.iter().map(String::as_str).collect();
     let account = world.person(ANN, &names).await;
     let mut ann = world.client();
@@ -78,12 +78,58 @@ async fn tokens_end_on_time() {
     world.pass(JWT_LIFE - Duration::from_secs(1));
     ann.get("/api/auth/user").await.assert_status(200);
     world.pass(Duration::from_secs(1));
-    let unknown = ann.get_with(&unknown_access(), "/api/auth/user").await;
-    assert_eq!(ann.get("/api/auth/user").await.masked(), unknown.masked());
+    ann.get("/api/auth/user").await.assert_code(401, "session_expired");
+    let reason = ann.get("/api/auth/sessions/validate").await.json()["data"].clone();
+    assert_eq!(reason, json!({ "valid": false, "reason": "expired" }));
     let renewed = ann.refresh(&text(&data, "refresh_token")).await;
     renewed.assert_status(200);
     ann.get_with(&renewed.data("session_token"), "/api/auth/user").await.assert_status(200);
-    ann.get("/api/auth/user").await.assert_code(401, "session_invalid");
+    ann.get("/api/auth/user").await.assert_code(401, "session_expired");
+}
+
+/// A11, R058: a token that merely ended is no guess; one that is not ours, or whose session was ended, is.
+#[tokio::test]
+async fn ended_tokens_are_no_guesses() {
+    let limited = |config: &mut wayleave_server::config::Config| {
+        with_jwt_kind(config);
+        config.rate_limits.unknown_token = Some("3/1h".parse().unwrap());
+    };
+    let world = World::with(Keeping::Memory, limited).await;
+    world.person(ANN, &["read:profile"]).await;
+    let (mut ann, mut gone) = (world.client(), world.client());
+    ann.tokens(ANN, "api").await;
+    gone.tokens(ANN, "api").await;
+    gone.post("/api/auth/logout", &json!({})).await.assert_status(200);
+    world.pass(JWT_LIFE);
+    for _ in 0..10 {
+        ann.get("/api/auth/user").await.assert_code(401, "session_expired");
+    }
+    let token = ann.bearer.clone().unwrap();
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+    for credential in [gone.bearer.as_deref().unwrap(), &forged, &unknown_access()] {
+        ann.get_with(credential, "/api/auth/user").await.assert_code(401, "session_invalid");
+    }
+    ann.get_with(&forged, "/api/auth/user").await.assert_code(429, "rate_limited");
+}
+
+/// R014: an extension says when the presented token ends, which for a JWT it does not change.
+#[tokio::test]
+async fn an_extension_moves_no_jwt() {
+    let world = world().await;
+    let mut ann = world.client();
+    let data = ann.tokens(ANN, "api").await;
+    world.pass(JWT_LIFE / 2);
+    let extended = ann.post("/api/auth/sessions/extend", &json!({})).await;
+    extended.assert_status(200);
+    assert_eq!(extended.data("expires_at"), text(&data, "expires_at"));
+    world.pass(JWT_LIFE / 2);
+    ann.get("/api/auth/user").await.assert_code(401, "session_expired");
+    let mut opaque = world.client();
+    let data = opaque.tokens(ANN, "standard").await;
+    world.pass(Duration::from_secs(60));
+    let extended = opaque.post("/api/auth/sessions/extend", &json!({})).await;
+    assert!(extended.data("expires_at") > text(&data, "expires_at"));
 }
 
 /// R018, R019, R020, A13: this server refuses a token from the moment its session ends, whatever the token says.

@@ -52,8 +52,13 @@ async fn nothing_acknowledged_is_lost_by_twenty_kills() {
 async fn survive(kills: usize) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let settings =
-        ["kinds.standard.most=10000", "lockout.attempts=100", "rate_limits.login=none", "rate_limits.refresh=none"];
+    let settings = [
+        "kinds.standard.most=10000",
+        "lockout.attempts=100",
+        "rate_limits.login=none",
+        "rate_limits.refresh=none",
+        "rate_limits.unknown_token=none",
+    ];
     for client in 0..CLIENTS {
         add_account(&data, &email(client)).await;
     }

@@ -391,7 +391,7 @@ async fn new_browsers_are_noticed() {
 #[tokio::test]
 async fn sign_ins_are_counted() {
     let world = world().await;
-    let mut client = world.client();
+    let client = world.client();
     guess(&client, ANN, PASSWORD).await.assert_status(200);
     for _ in 0..5 {
         guess(&client, BOB, "wrong wrong wrong").await.assert_status(401);
@@ -407,7 +407,7 @@ async fn sign_ins_are_counted() {
     ] {
         assert_eq!(counts.get(event), Some(&times), "{event} in {counts:?}");
     }
-    let metrics = client.get("/metrics").await.text();
+    let metrics = world.metrics().await.text();
     for line in [
         "wayleave_logins_total{outcome=\"success\"} 1",
         "wayleave_logins_total{outcome=\"refused\"} 5",

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use wayleave_core::ports::Account;
+use wayleave_testkit::DirectoryVerb;
 
-use crate::people::ANN;
-use crate::world::{Client, OTHER_PASSWORD, PASSWORD, World};
+use crate::people::{ANN, with_jwt_kind};
+use crate::world::{Client, Keeping, OTHER_PASSWORD, PASSWORD, World};
 
 const CHANGE: &str = "/api/auth/password";
 const RESET: &str = "/api/auth/password/reset";
@@ -130,7 +132,9 @@ async fn a_forced_change_comes_before_everything_else() {
         } else {
             ann.tokens(ANN, "standard").await;
         }
-        assert_eq!(ann.get("/api/auth/sessions/validate").await.json()["data"]["permissions"], json!([]));
+        let validated = ann.get("/api/auth/sessions/validate").await;
+        validated.assert_code(403, "password_change_required");
+        assert_eq!(validated.json()["data"], json!({ "valid": false, "reason": "password_change_required" }));
         for path in
             ["/api/auth/verify", "/api/auth/verify?permission=read:profile", "/api/admin/stats", "/api/admin/users"]
         {
@@ -151,9 +155,7 @@ async fn a_forced_change_comes_before_everything_else() {
         admin.patch(&path, &json!({ "must_change_password": true })).await.assert_status(200);
     }
     let mut bearer = world.client();
-    let data = bearer.tokens(ANN, "standard").await;
-    let renewed = bearer.refresh(data["refresh_token"].as_str().unwrap()).await;
-    let mut bearer = world.bearer(&renewed.data("session_token"));
+    bearer.tokens(ANN, "standard").await;
     bearer.get("/api/auth/verify").await.assert_code(403, "password_change_required");
     let changed = bearer.post(CHANGE, &change(PASSWORD, OTHER_PASSWORD)).await;
     changed.assert_status(200);
@@ -245,4 +247,191 @@ async fn a_disabled_account_has_no_links() {
     let good = json!({ "token": token, "new_password": OTHER_PASSWORD });
     world.client().post(RESET, &good).await.assert_code(400, "link_invalid");
     world.client().sign_in(ANN, OTHER_PASSWORD).await.assert_code(401, "invalid_credentials");
+}
+
+/// R029, R073: what a session is that must first choose a new password, others are told: nothing. Nothing that could be
+/// checked elsewhere or renewed is issued for it.
+#[tokio::test]
+async fn a_forced_change_is_no_session_to_others() {
+    let world = World::with(Keeping::Memory, with_jwt_kind).await;
+    world.person(ANN, &["read:profile"]).await;
+    let mut admin = world.administrator().await;
+    let service = admin.make_service("shop", &[]).await;
+    let path = path_of(&mut admin, ANN).await;
+    admin.patch(&path, &json!({ "must_change_password": true })).await.assert_status(200);
+    let mut cookie = world.client();
+    cookie.sign_in(ANN, PASSWORD).await.assert_status(200);
+    let mut bearer = world.client();
+    let data = bearer.tokens(ANN, "api").await;
+    let token = data["session_token"].as_str().unwrap().to_owned();
+    assert!(token.starts_with("wl_"), "{token}");
+    assert_eq!(data["refresh_token"], Value::Null);
+    for token in [&token, &cookie.jar["__Host-id"]] {
+        let seen = world.bearer(&service).form("/api/auth/introspect", &[("token", token)]).await;
+        assert_eq!(seen.text(), r#"{"active":false}"#);
+    }
+    for client in [&mut cookie, &mut bearer] {
+        for path in ["/api/auth/sessions/validate", "/api/auth/verify", "/api/auth/sessions/current"] {
+            client.get(path).await.assert_code(403, "password_change_required");
+        }
+        client.post("/api/auth/sessions/extend", &json!({})).await.assert_code(403, "password_change_required");
+    }
+    let changed = bearer.post(CHANGE, &change(PASSWORD, OTHER_PASSWORD)).await;
+    changed.assert_status(200);
+    let tokens = changed.json()["data"]["tokens"].clone();
+    assert!(tokens["session_token"].as_str().unwrap().starts_with("ey") && tokens["refresh_token"].is_string());
+}
+
+/// R096, R097: a change is to another password, also by a link for those who must change theirs.
+#[tokio::test]
+async fn the_same_password_again_is_no_change() {
+    let world = world().await;
+    let mut admin = world.administrator().await;
+    let path = path_of(&mut admin, ANN).await;
+    let unchanged = |answer: &crate::support::Answer| {
+        answer.assert_code(422, "weak_password");
+        assert_eq!(answer.json()["error"]["details"]["reason"], "unchanged");
+    };
+    world.signed_in(ANN).await.post(CHANGE, &change("wrong wrong", "wrong wrong")).await.assert_status(401);
+    unchanged(&world.signed_in(ANN).await.post(CHANGE, &change(PASSWORD, PASSWORD)).await);
+    admin.patch(&path, &json!({ "must_change_password": true })).await.assert_status(200);
+    let mut ann = world.signed_in(ANN).await;
+    unchanged(&ann.post(CHANGE, &change(PASSWORD, PASSWORD)).await);
+    let token = link(&mut admin, ANN).await;
+    for _ in 0..2 {
+        let again = json!({ "token": token, "new_password": PASSWORD });
+        unchanged(&world.client().post(RESET, &again).await);
+    }
+    ann.post(CHANGE, &change(PASSWORD, OTHER_PASSWORD)).await.assert_status(200);
+}
+
+/// R097: any new password voids the links from before, also one that leaves the other sessions alone.
+#[tokio::test]
+async fn a_change_voids_the_links_from_before() {
+    for ends_others in [true, false] {
+        let world = world().await;
+        let mut admin = world.administrator().await;
+        let token = link(&mut admin, ANN).await;
+        let mut body = change(PASSWORD, OTHER_PASSWORD);
+        body["end_other_sessions"] = json!(ends_others);
+        world.signed_in(ANN).await.post(CHANGE, &body).await.assert_status(200);
+        let late = json!({ "token": token, "new_password": "a third very good passphrase" });
+        world.client().post(RESET, &late).await.assert_code(400, "link_invalid");
+        world.client().sign_in(ANN, OTHER_PASSWORD).await.assert_status(200);
+    }
+}
+
+async fn ann_of(world: &World) -> Account {
+    world.app.directory.accounts.by_email(&ANN.parse().unwrap()).await.unwrap().unwrap()
+}
+
+/// R097: whoever knows the old password and was on the way with it does not overwrite a reset, whichever of the steps
+/// of the change the reset meets, nor a change that was first.
+#[tokio::test]
+async fn an_old_password_in_flight_does_not_overwrite_a_reset() {
+    const THIRD: &str = "a third very good passphrase";
+    for ends_others in [true, false] {
+        for by_link in [true, false] {
+            for step in [DirectoryVerb::CountersClear, DirectoryVerb::DevicesForgetAll, DirectoryVerb::AccountsUpdate] {
+                if step == DirectoryVerb::AccountsUpdate && !ends_others {
+                    continue;
+                }
+                let world = world().await;
+                let mut admin = world.administrator().await;
+                let token = link(&mut admin, ANN).await;
+                let thief = world.signed_in(ANN).await;
+                let mut owner = world.signed_in(ANN).await;
+                let mut body = change(PASSWORD, THIRD);
+                body["end_other_sessions"] = json!(ends_others);
+                let stolen = thief.request(&format!("POST {CHANGE}"), Some(&body));
+                let gate = world.directory.as_ref().unwrap().faults().hold(step);
+                let router = world.router.clone();
+                let in_flight = tokio::spawn(async move { crate::support::send(&router, stolen).await });
+                gate.arrived().await;
+                let answer = if by_link {
+                    world.client().post(RESET, &json!({ "token": token, "new_password": OTHER_PASSWORD })).await
+                } else {
+                    owner.post(CHANGE, &change(PASSWORD, OTHER_PASSWORD)).await
+                };
+                gate.open();
+                let late = in_flight.await.unwrap();
+                // A change that has ended everything from before was first; nothing else gets past it then.
+                let was_first = step == DirectoryVerb::DevicesForgetAll && ends_others;
+                let what = format!("{step:?} {ends_others} {by_link}: {} {}", answer.text(), late.text());
+                assert_eq!((answer.status == 200, late.status == 200), (!was_first, was_first), "{what}");
+                let (good, bad) = if was_first { (THIRD, OTHER_PASSWORD) } else { (OTHER_PASSWORD, THIRD) };
+                world.client().sign_in(ANN, good).await.assert_status(200);
+                world.client().sign_in(ANN, bad).await.assert_status(401);
+            }
+        }
+    }
+}
+
+/// R020, R097: a change that was on the way when an administrator ended everything, or disabled the account, comes to
+/// nothing.
+#[tokio::test]
+async fn a_change_in_flight_does_not_outlive_the_account() {
+    for order in [json!({ "disabled": true }), json!({ "must_change_password": true })] {
+        let world = world().await;
+        let mut admin = world.administrator().await;
+        let path = path_of(&mut admin, ANN).await;
+        let thief = world.signed_in(ANN).await;
+        let stolen = thief.request(&format!("POST {CHANGE}"), Some(&change(PASSWORD, OTHER_PASSWORD)));
+        let gate = world.directory.as_ref().unwrap().faults().hold(DirectoryVerb::CountersClear);
+        let router = world.router.clone();
+        let in_flight = tokio::spawn(async move { crate::support::send(&router, stolen).await });
+        gate.arrived().await;
+        admin.patch(&path, &order).await.assert_status(200);
+        gate.open();
+        assert_eq!(in_flight.await.unwrap().status, 401, "{order}");
+        let ann = ann_of(&world).await;
+        assert!(ann.disabled || ann.must_change_password, "{order}");
+        admin.patch(&path, &json!({ "disabled": false })).await.assert_status(200);
+        world.client().sign_in(ANN, PASSWORD).await.assert_status(200);
+    }
+}
+
+/// R065, R097: of two links that are used at once one sets the password.
+#[tokio::test]
+async fn two_links_at_once_set_one_password() {
+    for step in [DirectoryVerb::AccountsUpdate, DirectoryVerb::CredentialsExchange] {
+        let world = world().await;
+        let mut admin = world.administrator().await;
+        let (first, second) = (link(&mut admin, ANN).await, link(&mut admin, ANN).await);
+        let gate = world.directory.as_ref().unwrap().faults().hold(step);
+        let slow = json!({ "token": first, "new_password": "a third very good passphrase" });
+        let request = world.client().request(&format!("POST {RESET}"), Some(&slow));
+        let router = world.router.clone();
+        let in_flight = tokio::spawn(async move { crate::support::send(&router, request).await });
+        gate.arrived().await;
+        let quick = world.client().post(RESET, &json!({ "token": second, "new_password": OTHER_PASSWORD })).await;
+        gate.open();
+        let slow = in_flight.await.unwrap();
+        assert_eq!([quick.status == 200, slow.status == 200].iter().filter(|done| **done).count(), 1, "{step:?}");
+        let password = if quick.status == 200 { OTHER_PASSWORD } else { "a third very good passphrase" };
+        world.client().sign_in(ANN, password).await.assert_status(200);
+    }
+}
+
+/// R020: a link is void once whoever made it may not administer any more.
+#[tokio::test]
+async fn links_of_former_administrators_are_void() {
+    for order in [json!({ "disabled": true }), json!({ "permissions": ["read:profile"] })] {
+        let world = world().await;
+        world.person("root@example.com", &["admin"]).await;
+        let mut root = world.signed_in("root@example.com").await;
+        let mut admin = world.administrator().await;
+        let token = link(&mut admin, ANN).await;
+        let made = json!({ "email": "new@example.com", "name": "New" });
+        let made = admin.post("/api/admin/users", &made).await;
+        made.assert_status(201);
+        let url = made.json()["data"]["reset_link"]["url"].as_str().unwrap().to_owned();
+        let path = path_of(&mut root, crate::people::ADMIN).await;
+        root.patch(&path, &order).await.assert_status(200);
+        for token in [&*token, url.split_once('#').unwrap().1] {
+            let late = json!({ "token": token, "new_password": OTHER_PASSWORD });
+            world.client().post(RESET, &late).await.assert_code(400, "link_invalid");
+        }
+        world.signed_in(ANN).await;
+    }
 }

@@ -6,7 +6,9 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::asks::{ask_of, routes};
+use crate::process::{self, Process};
 use crate::roles::{Held, Scene, role};
+use crate::world::{Keeping, World};
 
 /// A28: a path that a cache takes for a file, or that a proxy in front would read differently, is not the route: an
 /// answer without anything of the session, and not to be kept.
@@ -156,7 +158,7 @@ async fn metrics_name_nobody() {
     client.post("/api/auth/login", &json!({ "email": "canary@example.com", "password": "canary-password" })).await;
     scene.world.settle().await;
 
-    let answer = scene.world.client().get("/metrics").await;
+    let answer = scene.world.metrics().await;
     assert_eq!(answer.status, 200);
     let text = String::from_utf8(answer.body).unwrap();
     assert!(text.contains("route=\"/api/auth/sessions/{id}\"") && text.contains("session.created"), "{text}");
@@ -169,19 +171,48 @@ async fn metrics_name_nobody() {
     }
 }
 
-/// A80, A21: numbers are for this machine alone, or for whoever has the token; to everybody else there are none.
+/// A80, A21: numbers are for whoever has the token; to everybody else, on this machine or not, there are none, since
+/// what a proxy on this machine passes on comes from this machine too.
 #[tokio::test]
-async fn metrics_are_for_neighbours() {
-    let scene = Scene::new(role("administrator"), Held::Cookie).await;
-    let mut client = scene.client();
-    assert_eq!(client.get("/metrics").await.status, 200);
-    client.address = Ipv4Addr::new(192, 0, 2, 1);
-    let missing = client.get("/metrics").await;
-    let unknown = client.get("/nowhere").await;
-    assert_eq!((missing.status, missing.code()), (unknown.status, unknown.code()));
-    client.fields.push(("x-forwarded-for".into(), "127.0.0.1".into()));
-    assert_eq!(client.get("/metrics").await.status, 404);
-    client.address = Ipv4Addr::LOCALHOST;
-    client.fields = vec![("x-forwarded-for".into(), "192.0.2.1".into())];
-    assert_eq!(client.get("/metrics").await.status, 404);
+async fn metrics_are_for_whoever_has_the_token() {
+    const TOKEN: &str = "b1946ac92492d2347c6235b4d2611184";
+    for configured in [false, true] {
+        let token = configured.then(|| TOKEN.parse().unwrap());
+        let world = World::with(Keeping::Memory, |config| config.metrics.token = token).await;
+        let unknown = world.client().get("/nowhere").await.masked();
+        for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 0, 2, 1)] {
+            for host in ["127.0.0.1:8080", "localhost", "id.example.org"] {
+                let mut client = world.client();
+                client.address = address;
+                client.fields = vec![("host".into(), host.into())];
+                assert_eq!(client.get("/metrics").await.masked(), unknown, "{address} {host}");
+                client.bearer = Some(TOKEN.replace('b', "c"));
+                assert_eq!(client.get("/metrics").await.masked(), unknown, "{address} {host}");
+                client.bearer = Some(TOKEN.to_owned());
+                assert_eq!(client.get("/metrics").await.status == 200, configured, "{address} {host}");
+                // A token in a cookie is not one that another program sends.
+                client.bearer = None;
+                client.jar.insert("__Host-id".into(), TOKEN.into());
+                assert_eq!(client.get("/metrics").await.status, 404);
+            }
+        }
+    }
+}
+
+/// A80: with an address of its own the page is there without a token, and there is nothing else.
+#[tokio::test]
+async fn metrics_have_a_listener_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Process::start(&folder.path().join("data"), &[&format!("metrics.listen={free}")]).await;
+    assert_eq!(server.ask("GET", "/metrics", &[], None).await.unwrap().status, 404);
+    let page = process::ask(free, "GET", "/metrics", &[], None).await.unwrap();
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("wayleave_uptime_seconds"), "{}", page.text());
+    for path in ["/", "/healthz", "/openapi.json", "/api/auth/session", "/setup"] {
+        assert_eq!(process::ask(free, "GET", path, &[], None).await.unwrap().status, 404, "{path}");
+    }
+    assert_eq!(process::ask(free, "POST", "/metrics", &[], None).await.unwrap().status, 405);
+    assert_eq!(server.stop().await, Some(0));
+    assert!(std::net::TcpStream::connect(free).is_err());
 }

@@ -10,9 +10,9 @@ use serde_json::json;
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, InsertServiceKey, Invitation, Listing, ServiceKey};
 use wayleave_core::token::ServiceToken;
+use wayleave_server::accounts::change_account;
 use wayleave_server::config::{Config, Registration};
 use wayleave_server::links::{self, Issuer};
-use wayleave_server::routes::sign_in::change_account;
 
 use crate::world::{Client, Keeping, PASSWORD, World};
 
@@ -170,7 +170,7 @@ impl Scene {
             expires_at: app.now().plus(Duration::from_secs(600)),
         };
         assert!(app.directory.invitations.insert(&held).await.unwrap());
-        let reset = links::issue_reset(app, &self.ann).await.unwrap();
+        let reset = links::issue_reset(app, &self.ann, None).await.unwrap();
         let setup = Issuer::of(app).setup(Duration::from_secs(600)).await.unwrap();
         let secret = |url: &str| url.split_once('#').unwrap().1.to_owned();
         let facts = [

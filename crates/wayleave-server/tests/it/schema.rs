@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::process::Process;
+use super::process::{self, Process};
 
 const ADMINISTRATOR: &str = "ada@example.com";
 const PERSON: &str = "bob@example.com";
@@ -35,6 +35,9 @@ async fn the_api_does_what_its_document_says() {
         "rate_limits.service_key=none",
         "rate_limits.unknown_token=none",
     ];
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let metrics = format!("metrics.listen={free}");
+    let settings: Vec<_> = settings.into_iter().chain(["rate_limits.failed_sign_ins=none", &metrics]).collect();
     let server = Process::start(&data, &settings).await;
     server.set_up(&data, ADMINISTRATOR, PASSWORD).await;
     wayleave(&data, &["user", "add", PERSON, "--password-stdin"], PASSWORD).await;
@@ -60,7 +63,7 @@ async fn the_api_does_what_its_document_says() {
             .unwrap();
         assert!(output.status.success(), "as {email}:\n{}", String::from_utf8_lossy(&output.stdout));
     }
-    let metrics = server.ask("GET", "/metrics", &[], None).await.unwrap();
+    let metrics = process::ask(free, "GET", "/metrics", &[], None).await.unwrap();
     let metrics = String::from_utf8(metrics.body).unwrap();
     let reached = metrics.lines().filter(|line| line.contains("_requests_total{") && line.contains("2xx")).count();
     let all = wayleave_server::router::table().len();

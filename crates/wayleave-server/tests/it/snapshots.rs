@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use wayleave_core::ports::Account;
 use wayleave_core::time::Timestamp;
-use wayleave_server::routes::sign_in::change_account;
+use wayleave_server::accounts::change_account;
 
 use crate::roles::{ANN, Held, Scene, role};
 use crate::support::Answer;

@@ -76,6 +76,7 @@ impl World {
             &mut rates.admin,
             &mut rates.service_key,
             &mut rates.unknown_token,
+            &mut rates.failed_sign_ins,
         ] {
             *rate = None;
         }
@@ -193,6 +194,11 @@ impl World {
             tokio::task::yield_now().await;
         }
         self.app.audit.flush().await;
+    }
+
+    /// The page of the listener for metrics.
+    pub(crate) async fn metrics(&self) -> Answer {
+        send(&router::metrics_router(&self.app), request("GET /metrics", &[], "")).await
     }
 
     /// Ends the deployment as a server does, and gives back its folder.

@@ -26,7 +26,9 @@ async fn refusals_are_equal_in_what_they_show() {
             answers.push(match world.attempt(email, text).await {
                 Outcome::Refused(refused) => format!("{refused} {}", refused.locks()),
                 Outcome::Locked { until } => format!("{until:?}"),
-                outcome @ (Outcome::Verified(_) | Outcome::Busy(_)) => panic!("{email}: {outcome:?}"),
+                outcome @ (Outcome::Verified(_) | Outcome::TurnedAway | Outcome::Busy(_)) => {
+                    panic!("{email}: {outcome:?}")
+                }
             });
         }
         shown.push(answers);
@@ -69,7 +71,7 @@ async fn microseconds(world: &World, email: &str) -> f64 {
     let begun = std::time::Instant::now();
     let outcome = world.attempt(email, WRONG).await;
     let taken = begun.elapsed().as_secs_f64() * 1e6;
-    assert!(!matches!(outcome, Outcome::Verified(_) | Outcome::Busy(_)));
+    assert!(!matches!(outcome, Outcome::Verified(_) | Outcome::TurnedAway | Outcome::Busy(_)));
     taken
 }
 

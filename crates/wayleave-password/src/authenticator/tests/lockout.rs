@@ -59,6 +59,73 @@ async fn parallel_guesses_do_not_pass_the_limit() {
     }
 }
 
+/// R102: right passwords at once are all let in, as many as wait; of the rest, who finds the limit taken up hears so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn right_passwords_at_once_are_all_let_in() {
+    for (count, fewest) in [(6, 6), (20, 20), (100, 20)] {
+        let world = Arc::new(World::new().await);
+        let words = at_once(&world, vec![RIGHT; count]).await;
+        let verified = words.iter().filter(|word| *word == "verified").count();
+        assert!(verified >= fewest && words.iter().all(|word| word == "verified" || word == "locked"), "{words:?}");
+        assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "verified");
+        assert_eq!(world.password.lines.len(), 0);
+    }
+}
+
+/// R102: wrong ones among them keep no right one out, since fewer than the limit are wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn wrong_passwords_at_the_same_time_keep_no_right_one_out() {
+    for _ in 0..10 {
+        let world = Arc::new(World::new().await);
+        let texts = (0..14).map(|number| if number % 4 == 0 { WRONG } else { RIGHT }).collect();
+        let words = at_once(&world, texts).await;
+        let count = |wanted: &str| words.iter().filter(|word| *word == wanted).count();
+        assert_eq!((count("verified"), count("wrong_password")), (10, 4), "{words:?}");
+    }
+}
+
+/// R102: while some wait, what they wait for ends in failures, and then they are locked out without being checked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_who_wait_for_wrong_ones_are_locked_out() {
+    let world = Arc::new(World::new().await);
+    let words = at_once(&world, vec![WRONG; 20]).await;
+    assert_eq!(words.iter().filter(|word| *word == "wrong_password").count(), 5, "{words:?}");
+    assert_eq!(world.password.load().hashes, 5);
+    assert_eq!(world.password.lines.len(), 0);
+}
+
+async fn at_once(world: &Arc<World>, texts: Vec<&'static str>) -> Vec<String> {
+    let barrier = Arc::new(tokio::sync::Barrier::new(texts.len()));
+    let mut attempts = JoinSet::new();
+    for text in texts {
+        let (world, barrier) = (Arc::clone(world), Arc::clone(&barrier));
+        attempts.spawn(async move {
+            barrier.wait().await;
+            word(&world.attempt(OWNER, text).await).to_owned()
+        });
+    }
+    attempts.join_all().await
+}
+
+/// R101: while strangers are turned away nothing of theirs is checked or counted, whether or not there is an account,
+/// and browsers that the account knows get in.
+#[tokio::test]
+async fn known_devices_get_in_while_strangers_are_turned_away() {
+    let world = World::new().await;
+    let attempt = async |email, known_device| {
+        let sign_in = SignIn { email, password: password(RIGHT), known_device, strangers: Strangers::TurnedAway };
+        world.password.sign_in(sign_in).await.unwrap()
+    };
+    for email in [OWNER, UNKNOWN, DISABLED, "not an address"] {
+        for device in [None, Some([7; 32])] {
+            assert!(matches!(attempt(email, device).await, Outcome::TurnedAway), "{email}");
+        }
+    }
+    assert_eq!(world.password.load().hashes, 0);
+    assert_eq!(world.directory.faults().calls_of(DirectoryVerb::CountersReserve), 0);
+    assert_eq!(word(&attempt(OWNER, Some(DEVICE)).await), "verified");
+}
+
 /// A53: signing in to one's own account gives no more guesses at another's.
 #[tokio::test]
 async fn a_success_elsewhere_resets_nothing() {
@@ -157,7 +224,7 @@ async fn a_busy_hasher_costs_no_attempt() {
         let outcome = world.attempt(OWNER, WRONG).await;
         assert!(matches!(outcome, Outcome::Busy(Busy { retry_after }) if retry_after == Duration::from_secs(2)));
     }
-    let new = world.password.set_password(&world.account(OWNER).await, password("vier rote Fahrräder")).await;
+    let new = world.password.prepare(&world.account(OWNER).await, password("vier rote Fahrräder")).await;
     assert!(matches!(new, Err(SetPasswordError::Busy(_))));
     assert_eq!(world.directory.faults().calls_of(DirectoryVerb::CountersReserve), 0);
     drop(places);

@@ -29,7 +29,8 @@ async fn a_success_carries_evidence_for_the_account() {
     let Outcome::Verified(verified) = world.attempt(OWNER, RIGHT).await else {
         panic!("refused");
     };
-    let Verified { account, evidence, must_change_password, known_device, rehashed } = *verified;
+    let Verified { account, evidence, must_change_password, known_device, rehashed, set_at } = *verified;
+    assert_eq!(set_at, Some(FakeClock::START));
     assert!(world.authority.recognises(&evidence));
     assert_eq!(evidence.subject(), &account.subject().unwrap());
     assert_eq!(evidence.epoch(), 7);
@@ -144,7 +145,8 @@ async fn a_rehash_never_undoes_a_new_password() {
     let hasher = Arc::clone(&world.password.hasher);
     let authenticator =
         PasswordAuthenticator::new(ports, hasher, prover, BucketKey::new([2; 32]), Options::default()).unwrap();
-    let sign_in = SignIn { email: OUTDATED, password: password(RIGHT), known_device: None };
+    let sign_in =
+        SignIn { email: OUTDATED, password: password(RIGHT), known_device: None, strangers: Strangers::Admitted };
     let outcome = authenticator.sign_in(sign_in).await.unwrap();
     assert!(matches!(outcome, Outcome::Verified(verified) if !verified.rehashed));
     assert_eq!(world.directory.faults().calls_of(DirectoryVerb::CredentialsReplace), 1);
@@ -206,13 +208,41 @@ async fn a_new_password_replaces_the_old_one() {
     let world = World::new().await;
     let owner = world.account(OWNER).await;
     world.clock.advance(Duration::from_secs(60));
-    world.password.set_password(&owner, password("vier rote Fahrräder")).await.unwrap();
+    let set_at = world.credential(OWNER).await.changed_at;
+    let new = world.password.prepare(&owner, password("vier rote Fahrräder")).await.unwrap();
+    assert!(world.password.exchange(&owner.id, Some(set_at), new).await.unwrap());
     assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "wrong_password");
     assert_eq!(word(&world.attempt(OWNER, "vier rote Fahrräder").await), "verified");
     assert!(!world.directory.knows(&owner.id, DEVICE, world.clock.now()).await.unwrap());
     let credential = Credentials::find(&*world.directory, &owner.id, Method::Password).await.unwrap().unwrap();
     assert_eq!(credential.changed_at, FakeClock::START.plus(Duration::from_secs(60)));
     assert!(!credential.secret.windows(4).any(|window| window == b"rote"));
+}
+
+/// R097: a password takes the place of the one that was proved and of no other, also within one tick of the clock.
+#[tokio::test]
+async fn a_new_password_does_not_replace_a_newer_one() {
+    let world = World::new().await;
+    let owner = world.account(OWNER).await;
+    let Outcome::Verified(proved) = world.attempt(OWNER, RIGHT).await else { panic!("the password is right") };
+    for (text, taken) in [("vier rote Fahrräder", true), ("five blue trains", false)] {
+        let new = world.password.prepare(&owner, password(text)).await.unwrap();
+        assert_eq!(world.password.exchange(&owner.id, proved.set_at, new).await.unwrap(), taken);
+    }
+    assert_eq!(word(&world.attempt(OWNER, "vier rote Fahrräder").await), "verified");
+    assert!(world.credential(OWNER).await.changed_at > proved.set_at.unwrap());
+}
+
+/// R096: whoever must choose another password cannot choose the same.
+#[tokio::test]
+async fn the_password_in_force_is_no_other_one() {
+    let world = World::new().await;
+    let owner = world.account(OWNER).await;
+    let held = world.credential(OWNER).await;
+    let same = world.password.prepare_other(&owner, Some(&held), password(RIGHT)).await;
+    assert!(matches!(same, Err(SetPasswordError::Weak(Weak::Unchanged))));
+    assert!(world.password.prepare_other(&owner, None, password(RIGHT)).await.is_ok());
+    assert!(world.password.prepare_other(&owner, Some(&held), password("vier rote Fahrräder")).await.is_ok());
 }
 
 /// R096: a weak password is named as what it is, and nothing changes.
@@ -227,7 +257,7 @@ async fn a_weak_password_changes_nothing() {
         ("wayleave-owner", Weak::ContainsContext),
     ];
     for (text, expected) in cases {
-        let refused = world.password.set_password(&owner, password(text)).await;
+        let refused = world.password.prepare(&owner, password(text)).await.map(drop);
         assert!(matches!(refused, Err(SetPasswordError::Weak(weak)) if weak == expected), "{text}");
     }
     assert_eq!(world.stored(OWNER).await, before);

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use serde_json::{Map, json};
 use wayleave::events::Cause;
-use wayleave_core::authentication::Method;
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, AccountChange, EmailAddress, InsertAccount, StoreError};
 use wayleave_core::subject::Subject;
@@ -17,9 +16,9 @@ use super::super::output::{Line, Output};
 use super::super::terminal::{ask_for_password, read_password};
 use super::{json, listed, permissions};
 use crate::access::ADMIN;
+use crate::accounts::{display_name, insert_account, new_account};
 use crate::config::Config;
 use crate::links;
-use crate::routes::account::{display_name, new_account};
 use crate::routes::admin::{record, users::Person};
 use crate::wire::rfc3339;
 
@@ -128,14 +127,13 @@ async fn add(deployment: &Deployment, new: New, password: Password) -> Result<Ac
         .map_err(|_| Failure::Entropy(wayleave_core::ports::EntropyFailure))?;
     // A weak password is refused before there is anything.
     let credential = app.passwords.prepare(&account, password).await?;
-    match app.directory.accounts.insert(&account).await? {
+    match insert_account(&app.directory, &account, Some(&credential)).await? {
         InsertAccount::Done => {}
         InsertAccount::Exists => return Err(Obstacle::EmailTaken.into()),
     }
     deployment.changed();
     let entry = Deployment::entry("user.created", Some(&subject(&account)?));
     record(app, &entry, &Map::new(), &[("granted", account.permissions.iter().collect())]);
-    app.directory.credentials.set(&account.id, Method::Password, &credential).await?;
     if account.permissions.contains(ADMIN) {
         (app.options.setup_done)();
     }
@@ -226,7 +224,7 @@ async fn reset_link(deployment: &Deployment, email: &EmailAddress) -> Result<lin
     if account.disabled {
         return Err(Obstacle::Disabled.into());
     }
-    let link = links::issue_reset(&deployment.app, &account).await?;
+    let link = links::issue_reset(&deployment.app, &account, None).await?;
     deployment.record(Deployment::entry("user.reset_link", Some(&subject(&account)?)));
     Ok(link)
 }

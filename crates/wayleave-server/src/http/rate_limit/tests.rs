@@ -18,7 +18,13 @@ fn setup(quota: u32, seconds: u64, most_keys: usize) -> Setup {
         MonotonicClock::new(move || Duration::from_millis(millis.load(Ordering::Relaxed)))
     };
     let quota = NonZeroU32::new(quota).unwrap();
-    let policy = RateLimitPolicy { name: "login", quota, window: Duration::from_secs(seconds), most_keys };
+    let policy = RateLimitPolicy {
+        name: "login",
+        quota,
+        window: Duration::from_secs(seconds),
+        site_multiple: NonZeroU32::new(4),
+        most_keys,
+    };
     Setup { limit: RateLimit::new(policy, clock).unwrap(), millis }
 }
 
@@ -114,7 +120,13 @@ fn a_sweep_changes_no_answer() {
 #[test]
 fn senseless_policies_are_refused() {
     let clock = MonotonicClock::system();
-    let good = RateLimitPolicy { name: "login", quota: NonZeroU32::MIN, window: Duration::from_secs(1), most_keys: 10 };
+    let good = RateLimitPolicy {
+        name: "login",
+        quota: NonZeroU32::MIN,
+        window: Duration::from_secs(1),
+        site_multiple: None,
+        most_keys: 10,
+    };
     assert!(RateLimit::new(good, clock.clone()).is_ok());
     for bad in [
         RateLimitPolicy { name: "", ..good },
@@ -125,4 +137,51 @@ fn senseless_policies_are_refused() {
     ] {
         assert!(RateLimit::new(bad, clock.clone()).is_err(), "{bad:?}");
     }
+}
+
+/// R100: the networks of one /48 of IPv6 share a larger limit; one that is over its own takes nothing from it, and other
+/// sites are not touched.
+#[test]
+fn sites_have_a_limit_of_their_own() {
+    let Setup { limit, millis } = setup(2, 60, 1000);
+    let network = |site: u32, number: u32| key(&format!("2001:db8:{site:x}:{number:x}::1"));
+    for _ in 0..50 {
+        let _ = limit.check(network(1, 0));
+    }
+    for number in 1..=3 {
+        assert_eq!(limit.check(network(1, number)).unwrap().remaining(), 1, "{number}");
+        assert!(limit.check(network(1, number)).is_ok(), "{number}");
+        assert!(limit.look(network(1, number)).is_err());
+    }
+    for number in 4..100 {
+        let refused = limit.check(network(1, number)).unwrap_err();
+        assert!(limit.look(network(1, number)).is_err());
+        assert_eq!(refused.wait(), Duration::from_millis(7500));
+    }
+    assert!(limit.check(network(2, 1)).is_ok());
+    millis.fetch_add(7500, Ordering::Relaxed);
+    assert!(limit.look(network(1, 100)).is_ok());
+    assert!(limit.check(network(1, 100)).is_ok());
+    assert!(limit.check(network(1, 101)).is_err());
+}
+
+/// A11: looking takes nothing and says what the next check would.
+#[test]
+fn looking_takes_nothing() {
+    let Setup { limit, millis } = setup(2, 60, 1000);
+    for _ in 0..2 {
+        for _ in 0..10 {
+            assert!(limit.look(key("192.0.2.1")).is_ok());
+        }
+        assert!(limit.check(key("192.0.2.1")).is_ok());
+    }
+    assert_eq!(limit.look(key("192.0.2.1")).unwrap_err().wait(), Duration::from_secs(30));
+    assert!(limit.look(key("192.0.2.2")).is_ok());
+    assert!(limit.look(RateKey::EVERYONE).is_ok());
+    millis.fetch_add(29_999, Ordering::Relaxed);
+    assert!(limit.look(key("192.0.2.1")).is_err() && limit.check(key("192.0.2.1")).is_err());
+    millis.fetch_add(1, Ordering::Relaxed);
+    assert!(limit.look(key("192.0.2.1")).is_ok() && limit.check(key("192.0.2.1")).is_ok());
+    limit.sweep();
+    assert!(limit.look(key("192.0.2.1")).is_err());
 }

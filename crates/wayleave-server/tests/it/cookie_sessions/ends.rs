@@ -92,13 +92,14 @@ async fn step_up_changes_the_id() {
 async fn a_request_that_lost_the_race_removes_no_cookie() {
     let world = World::new().await;
     world.person(ANN, &[]).await;
-    for change in ["step-up", "password", "login"] {
+    world.person(BOB, &[]).await;
+    for change in ["step-up", "login", "password"] {
         let mut client = world.signed_in(ANN).await;
         let old = client.token();
         let answer = match change {
             "step-up" => client.post("/api/auth/step-up", &json!({ "password": PASSWORD })).await,
             "password" => {
-                let body = json!({ "current_password": PASSWORD, "new_password": PASSWORD });
+                let body = json!({ "current_password": PASSWORD, "new_password": OTHER_PASSWORD });
                 client.post("/api/auth/password", &body).await
             }
             _ => client.sign_in(ANN, PASSWORD).await,
@@ -115,7 +116,7 @@ async fn a_request_that_lost_the_race_removes_no_cookie() {
         }
     }
     // Nor does a refresh that fails.
-    let (_, tokens) = world.with_tokens(ANN).await;
+    let (_, tokens) = world.with_tokens(BOB).await;
     let refresh = json!({ "refresh_token": tokens["refresh_token"] });
     let mut client = world.client();
     for (wait, status) in [(0, 200), (0, 200), (11, 401), (0, 401)] {

@@ -43,6 +43,7 @@ async fn a_flood_of_unknown_tokens_is_slowed_down() {
     let mut ann = world.signed_in(ANN).await;
     ann.address = Ipv4Addr::new(198, 51, 100, 7);
     let mut neighbour = world.signed_in(ANN).await;
+    assert_eq!(neighbour.status().await, 200);
     let mut seen = 0;
     world.events(&mut seen).await;
     let lines = ["GET /api/auth/session", "GET /api/auth/sessions/validate", "GET /api/auth/verify"];
@@ -60,9 +61,16 @@ async fn a_flood_of_unknown_tokens_is_slowed_down() {
         }
     }
     assert_eq!(ann.status().await, 200);
-    assert_eq!(neighbour.status().await, 200, "a valid session is never refused for its neighbours");
+    assert_eq!(neighbour.status().await, 200, "what memory knows is never refused for its neighbours");
+    let store = world.store.as_ref().unwrap().faults();
+    store.reset();
     world.app.manager.forget_everything();
-    assert_eq!(neighbour.status().await, 200, "even when it has to be looked up");
+    assert_eq!(neighbour.status().await, 429, "what has to be looked up waits with them");
+    for count in 200..300 {
+        assert_eq!(world.holding(&unknown_token(count)).status().await, 429);
+    }
+    assert_eq!(store.calls_of(StoreVerb::Find), 0, "a client over its limit costs the store nothing");
+    assert_eq!(ann.status().await, 200, "elsewhere it is looked up");
     let mut elsewhere = world.holding(&unknown_token(1000));
     elsewhere.address = Ipv4Addr::new(198, 51, 100, 8);
     assert_eq!(elsewhere.status().await, 401, "another client has a limit of its own");
@@ -298,4 +306,44 @@ async fn odd_authorization_headers_never_reach_the_store() {
         assert_ne!(answer.json(), Value::Null);
     }
     assert_eq!(store.faults().calls_of(StoreVerb::Find), 0);
+}
+
+/// A52, A53: guesses spread over many accounts and addresses make strangers wait, whoever they ask for and whatever
+/// their password; a browser that the account knows gets in, and a limit of none counts nothing.
+#[tokio::test]
+async fn guesses_spread_over_the_deployment_make_strangers_wait() {
+    for limited in [true, false] {
+        let limit = if limited { rate("8/1h") } else { None };
+        let world = World::with(Keeping::Memory, |config| config.rate_limits.failed_sign_ins = limit).await;
+        world.person(ANN, &[]).await;
+        let mut known = world.signed_in(ANN).await;
+        known.post("/api/auth/logout", &json!({})).await.assert_status(200);
+        for n in 0..8 {
+            let mut guesser = world.client();
+            guesser.address = Ipv4Addr::new(198, 51, 100, n);
+            let answer = guesser.sign_in(&format!("p{n}@example.com"), "wrong wrong wrong").await;
+            assert_eq!(answer.status, 401);
+        }
+        for (email, password) in [(ANN, PASSWORD), (ANN, "wrong wrong wrong"), (BOB, PASSWORD), ("x", "x")] {
+            let mut stranger = world.client();
+            stranger.address = Ipv4Addr::new(203, 0, 113, 1);
+            let answer = stranger.sign_in(email, password).await;
+            let body = json!({ "email": email, "password": password, "transport": "bearer" });
+            let by_bearer = world.client().post("/api/auth/login", &body).await;
+            if limited {
+                assert_told_to_wait(&answer, "failed-sign-ins");
+                assert_told_to_wait(&by_bearer, "failed-sign-ins");
+                assert_eq!(answer.code(), "rate_limited");
+            } else {
+                assert_eq!(answer.status.is_success(), (email, password) == (ANN, PASSWORD));
+            }
+        }
+        known.sign_in(ANN, PASSWORD).await.assert_status(200);
+        // A made-up device is a stranger's.
+        let mut stranger = world.client();
+        stranger.jar.insert("__Secure-device".into(), known.jar["__Secure-device"].replace('A', "B"));
+        assert_eq!(stranger.sign_in(BOB, PASSWORD).await.status, if limited { 429 } else { 401 });
+        let counts = world.audit_counts(|_| true).await;
+        assert_eq!(counts.contains_key("login.throttled"), limited, "{counts:?}");
+    }
 }

@@ -5,7 +5,7 @@ use wayleave_testkit::StoreVerb;
 
 use super::{ANN, BOB, CSRF, PRE_SESSION, SESSION, cookies, face, is_removal, unknown_token};
 use crate::support::request;
-use crate::world::{ORIGIN, PASSWORD, World};
+use crate::world::{Keeping, ORIGIN, PASSWORD, World};
 
 /// A01, R011: whatever session cookie stands in the browser, signing in makes a new one and the planted one is dead.
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn duplicates_are_refused_everywhere() {
     let twice = format!("{SESSION}={token}; {SESSION}={}; {CSRF}={csrf}", unknown_token(3));
     let mut seen = 0;
     world.events(&mut seen).await;
-    for line in ["GET /api/csrf", "POST /api/auth/login", "POST /api/auth/logout", "GET /api/auth/verify"] {
+    for line in ["GET /api/csrf", "POST /api/auth/login", "GET /api/auth/verify"] {
         let fields = [
             ("cookie", twice.as_str()),
             ("origin", ORIGIN),
@@ -231,4 +231,50 @@ async fn tokens_elsewhere_are_ignored() {
         assert_eq!(world.client().get(&target).await.status, 404, "{target}");
     }
     assert_eq!(store.faults().calls_of(StoreVerb::Find), 0);
+}
+
+/// A03, R036, DESIGN 5: signing out with several session cookies removes them, with and without the configured domain,
+/// and ends the session of none. A foreign page cannot have it done.
+#[tokio::test]
+async fn duplicates_are_removed_by_signing_out() {
+    for shared in [false, true] {
+        let world = World::with(Keeping::Memory, |config| {
+            if shared {
+                config.cookies.name = "__Secure-id".parse().unwrap();
+                config.cookies.domain = Some("example.org".parse().unwrap());
+            }
+        })
+        .await;
+        world.person(ANN, &[]).await;
+        let client = world.signed_in(ANN).await;
+        let name = if shared { "__Secure-id" } else { SESSION };
+        let token = client.jar[name].clone();
+        let twice = format!("{name}={token}; {name}={}; {CSRF}=x", unknown_token(3));
+        for path in ["/api/auth/logout", "/api/auth/sessions/logout"] {
+            let line = format!("POST {path}");
+            for foreign in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
+                let answer = client.ask_as_is(request(&line, &[("cookie", &twice), foreign], "")).await;
+                assert_eq!(answer.status, 403, "{foreign:?}");
+                assert!(cookies(&answer).is_empty());
+            }
+            let answer = client.ask_as_is(request(&line, &[("cookie", &twice), ("origin", ORIGIN)], "")).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let removed: Vec<_> =
+                answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap()).collect();
+            assert_eq!(removed.len(), if shared { 4 } else { 2 }, "{removed:?}");
+            let kinds = if shared { &[false, true][..] } else { &[false] };
+            for (cookie, domain) in [name, CSRF].iter().flat_map(|cookie| kinds.iter().map(move |kind| (cookie, *kind)))
+            {
+                let found = removed.iter().any(|removal| {
+                    removal.starts_with(&format!("{cookie}=;"))
+                        && removal.contains("Max-Age=0;")
+                        && removal.contains("Domain=example.org") == domain
+                });
+                assert!(found, "{cookie} {domain} {removed:?}");
+            }
+        }
+        let mut held = world.client();
+        held.jar.insert(name.into(), token);
+        assert_eq!(held.get("/api/auth/session").await.status, 200, "none of them was named");
+    }
 }

@@ -11,14 +11,13 @@ use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, AccountId, EmailAddress, StoreError};
 
 use super::{LabelText, Person, account, fields, subject};
-use crate::access::{ADMIN, Context};
+use crate::access::{ADMIN, Context, administers};
+use crate::accounts::{change_account, display_name};
 use crate::app::App;
 use crate::audit::Entry;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
-use crate::routes::account::display_name;
 use crate::routes::admin::{PermissionName, entry, permissions, record};
-use crate::routes::sign_in::change_account;
 use crate::wire::{Envelope, ErrorBody};
 
 /// Accounts looked through at once for another administrator.
@@ -35,17 +34,17 @@ pub struct ChangeUser {
     /// What to call the person.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 200,
-             pattern = r"^[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
+             pattern = r"^[^\x00-\x20\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff][^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$")]
     name: Option<String>,
     /// A job title; it grants nothing.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100,
-             pattern = r"^[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
+             pattern = r"^[^\x00-\x20\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff][^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$")]
     role: Option<String>,
     /// Telephone number; `null` removes it.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<String>, required = false, min_length = 1, max_length = 40,
-             pattern = r"^[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
+             pattern = r"^[^\x00-\x20\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff][^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$")]
     phone: Option<Option<String>>,
     /// Free labels, all of them.
     #[serde(default, deserialize_with = "named")]
@@ -198,10 +197,6 @@ pub async fn change(
         app.manager.end_all(&subject, None, cause, &context.as_actor()).await?;
     }
     Ok(Envelope::new(Person::of(&after)))
-}
-
-fn administers(account: &Account) -> bool {
-    !account.disabled && account.permissions.contains(ADMIN)
 }
 
 async fn another_administers(app: &App, but: &AccountId) -> Result<bool, StoreError> {

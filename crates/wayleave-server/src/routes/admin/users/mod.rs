@@ -12,21 +12,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use utoipa::ToSchema;
 use wayleave::events::Cause;
-use wayleave_core::authentication::Method;
 use wayleave_core::ports::{Account, AccountId, InsertAccount};
 use wayleave_core::subject::Subject;
 
 use super::{LinkAnswer, PermissionName, entry, names, permissions, record};
 use crate::access::Context;
+use crate::accounts::{display_name, insert_account, new_account};
 use crate::app::App;
 use crate::audit::Entry;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
 use crate::http::query::Query;
 use crate::links;
-use crate::routes::account::{display_name, new_account};
+use crate::routes::password;
 use crate::routes::sessions::EndedCount;
-use crate::routes::sign_in;
 use crate::wire::{Done, Envelope, ErrorBody, PageOf, page_size, rfc3339};
 
 pub use change::*;
@@ -161,13 +160,25 @@ pub struct NewUser {
     #[schema(max_length = 254, format = "email", example = "ann@example.com")]
     email: String,
     /// What to call the person.
-    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x20\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff][^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     name: String,
     /// A job title; it grants nothing.
-    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x20\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff][^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     role: Option<String>,
     /// Telephone number.
-    #[schema(min_length = 1, max_length = 40, pattern = r"^[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        min_length = 1,
+        max_length = 40,
+        pattern = r"^[^\x00-\x20\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff][^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$"
+    )]
     phone: Option<String>,
     /// Free labels.
     #[schema(max_items = 32)]
@@ -217,20 +228,17 @@ pub async fn create(
     account.must_change_password = must_change_password;
     // A weak password is refused before there is anything.
     let credential = match &password {
-        Some(text) => Some(app.passwords.prepare(&account, sign_in::password(text)?).await?),
+        Some(text) => Some(app.passwords.prepare(&account, password::password(text)?).await?),
         None => None,
     };
-    match app.directory.accounts.insert(&account).await? {
+    match insert_account(&app.directory, &account, credential.as_ref()).await? {
         InsertAccount::Done => {}
         InsertAccount::Exists => return Err(ApiError::new(ErrorCode::EmailTaken)),
     }
     let made = Entry { subject: Some(subject(&account)?.as_str().into()), ..entry(&context, "user.created") };
     record(&app, &made, &Map::new(), &[("granted", account.permissions.iter().collect())]);
     let reset_link = match credential {
-        Some(credential) => {
-            app.directory.credentials.set(&account.id, Method::Password, &credential).await?;
-            None
-        }
+        Some(_) => None,
         None => Some(make_reset_link(&app, &context, &account).await?),
     };
     let answer = CreatedUser { user: Person::of(&account), reset_link };
@@ -268,7 +276,8 @@ pub async fn reset_link(
 }
 
 async fn make_reset_link(app: &App, context: &Context, account: &Account) -> Result<LinkAnswer, ApiError> {
-    let link = links::issue_reset(app, account).await?;
+    let maker = context.session()?.subject().and_then(AccountId::of_subject);
+    let link = links::issue_reset(app, account, maker.as_ref()).await?;
     app.record(Entry { subject: Some(subject(account)?.as_str().into()), ..entry(context, "user.reset_link") });
     Ok(LinkAnswer::of(&link))
 }

@@ -1,0 +1,202 @@
+//! Making and changing accounts, for handlers and commands alike.
+
+use wayleave_core::authentication::Method;
+use wayleave_core::permission::Permissions;
+use wayleave_core::ports::{Account, AccountChange, AccountId, Credential, EmailAddress, InsertAccount, StoreError};
+use wayleave_core::record::Revision;
+use wayleave_core::time::Timestamp;
+
+use crate::access::Context;
+use crate::app::{App, Directory};
+use crate::error::{ApiError, ErrorCode};
+use crate::text;
+
+/// An account that nobody has yet.
+///
+/// # Errors
+/// 500 when there is no entropy.
+pub fn new_account(
+    app: &App,
+    email: EmailAddress,
+    name: Box<str>,
+    permissions: Permissions,
+) -> Result<Account, ApiError> {
+    let mut random = [0; 16];
+    app.entropy.fill(&mut random)?;
+    let now = app.now();
+    Ok(Account {
+        id: AccountId::new(random),
+        email,
+        name,
+        role: Box::from(DEFAULT_ROLE),
+        phone: None,
+        labels: Vec::new(),
+        avatar: None,
+        permissions,
+        disabled: false,
+        must_change_password: false,
+        epoch: 0,
+        created_at: now,
+        updated_at: now,
+        last_sign_in_at: None,
+        revision: Revision::default(),
+    })
+}
+
+/// The role of an account that nobody gave one.
+pub const DEFAULT_ROLE: &str = "Personel";
+
+/// A name to call somebody by.
+///
+/// # Errors
+/// 422 when it is empty, longer than 200 characters, or has characters that do not show.
+pub fn display_name(text: &str) -> Result<Box<str>, ApiError> {
+    text::line(text, 200)
+        .ok_or_else(|| ApiError::validation(&[("name", "1 to 200 characters, none of them control characters")]))
+}
+
+/// Adds an account and its password, if it has one.
+///
+/// The password comes first: a crash in between leaves one that belongs to nobody, never an account that has an
+/// address and no way in.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot answer.
+pub async fn insert_account(
+    directory: &Directory,
+    account: &Account,
+    credential: Option<&Credential>,
+) -> Result<InsertAccount, StoreError> {
+    if let Some(credential) = credential {
+        directory.credentials.set(&account.id, Method::Password, credential).await?;
+    }
+    let inserted = directory.accounts.insert(account).await?;
+    match inserted {
+        InsertAccount::Done => {}
+        InsertAccount::Exists => {
+            directory.credentials.remove(&account.id, Method::Password).await?;
+        }
+    }
+    Ok(inserted)
+}
+
+/// Changes an account by compare-and-set, trying again when somebody else was first.
+///
+/// # Errors
+/// 404 when it is gone, 409 when its e-mail address is taken or too many change it at once.
+pub async fn change_account(
+    app: &App,
+    id: &AccountId,
+    mut change: impl FnMut(&mut Account) + Send,
+) -> Result<Account, ApiError> {
+    let changed = change_account_if(app, id, |account| {
+        change(account);
+        true
+    });
+    changed.await?.ok_or_else(|| ApiError::new(ErrorCode::Conflict))
+}
+
+/// As [`change_account`], unless `change` says that it must not be; `None` then.
+///
+/// # Errors
+/// As [`change_account`].
+pub async fn change_account_if(
+    app: &App,
+    id: &AccountId,
+    mut change: impl FnMut(&mut Account) -> bool + Send,
+) -> Result<Option<Account>, ApiError> {
+    for _ in 0..8 {
+        let Some(mut account) = app.directory.accounts.by_id(id).await? else {
+            return Err(ApiError::new(ErrorCode::NotFound));
+        };
+        if !change(&mut account) {
+            return Ok(None);
+        }
+        match app.directory.accounts.update(&account).await? {
+            AccountChange::Done(revision) => {
+                account.revision = revision;
+                return Ok(Some(account));
+            }
+            AccountChange::Missing => return Err(ApiError::new(ErrorCode::NotFound)),
+            AccountChange::EmailTaken => return Err(ApiError::new(ErrorCode::EmailTaken)),
+            AccountChange::Conflict => {}
+        }
+    }
+    Err(ApiError::new(ErrorCode::Conflict))
+}
+
+/// An account and its password as they stood when somebody proved to be its owner.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// The account.
+    pub account: AccountId,
+    /// Its epoch.
+    pub epoch: u64,
+    /// When its password was set, if it has one.
+    pub set_at: Option<Timestamp>,
+}
+
+/// What becomes of the sessions that were opened with the password before.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// They end.
+    Ends,
+    /// They go on.
+    Stays,
+}
+
+/// Puts `new` in the place of the password that `proved` is about; `None` when the account or its password has moved
+/// since, so that of several who change it at once one succeeds, and an old password never overwrites a reset.
+///
+/// The account's epoch moves first, and only from where the proof found it: from then on nothing that was opened or
+/// handed out before is good. Then the password is exchanged, and only for the one that was proved. A crash in between
+/// has ended sessions and changed nothing else.
+///
+/// # Errors
+/// 503 when the store cannot answer, 409 when too many change the account at once.
+pub async fn replace_password(
+    app: &App,
+    proved: &Proved,
+    before: Before,
+    new: Credential,
+) -> Result<Option<Account>, ApiError> {
+    let Proved { account: id, epoch, set_at } = proved;
+    let claimed = match before {
+        Before::Ends => {
+            let claim = change_account_if(app, id, |account| {
+                let current = account.epoch == *epoch && !account.disabled;
+                account.epoch += 1;
+                current
+            });
+            claim.await?
+        }
+        Before::Stays => app.directory.accounts.by_id(id).await?.filter(|account| account.epoch == *epoch),
+    };
+    let Some(claimed) = claimed.filter(|account| !account.disabled) else { return Ok(None) };
+    if let Some(subject) = claimed.subject() {
+        app.manager.subject_changed(&subject);
+    }
+    if !app.passwords.exchange(id, *set_at, new).await? {
+        return Ok(None);
+    }
+    // Whoever demanded a change since demanded another one.
+    let settled = change_account(app, id, |account| {
+        if account.epoch == claimed.epoch {
+            account.must_change_password = false;
+        }
+    });
+    Ok(Some(settled.await?))
+}
+
+/// The account of the request's session.
+///
+/// # Errors
+/// 403 where the session belongs to no account.
+pub async fn own_account(app: &App, context: &Context) -> Result<Account, ApiError> {
+    let id = context
+        .session()?
+        .subject()
+        .and_then(AccountId::of_subject)
+        .ok_or_else(|| ApiError::new(ErrorCode::PermissionDenied))?;
+    app.directory.accounts.by_id(&id).await?.ok_or_else(|| ApiError::new(ErrorCode::SessionInvalid))
+}
