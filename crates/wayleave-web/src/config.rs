@@ -161,15 +161,18 @@ impl SessionConfig {
     /// # Errors
     /// [`ConfigError::Cookie`] when browsers would not take it so.
     pub fn cookie(&self) -> Result<CookieSpec, ConfigError> {
-        let options = CookieOptions {
+        Ok(CookieSpec::new(self.cookie_options())?)
+    }
+
+    pub(crate) fn cookie_options(&self) -> CookieOptions {
+        CookieOptions {
             name: self.cookie_name.clone(),
             path: self.cookie_path.clone(),
             domain: self.cookie_domain.clone(),
             same_site: SameSite::Lax,
             visibility: if self.cookie_http_only { Visibility::HttpOnly } else { Visibility::Script },
             transport: if self.cookie_secure { Transport::Secure } else { Transport::AlsoPlaintext },
-        };
-        Ok(CookieSpec::new(options)?)
+        }
     }
 
     /// The keys, or random ones where that is allowed.

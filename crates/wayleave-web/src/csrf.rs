@@ -78,6 +78,20 @@ impl CsrfKey {
         self.verify_one(cookie, binding)
     }
 
+    /// As [`Self::verify`], where each token may be bound to any of `bindings`.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_for_any(&self, submitted: Submitted<'_>, bindings: &[CsrfBinding<'_>]) -> Result<(), CsrfFailure> {
+        let Submitted { explicit, cookie } = submitted;
+        let one = |token: &str| {
+            let outcomes = bindings.iter().map(|binding| self.verify_one(token, *binding));
+            outcomes.reduce(|best, next| best.or(next)).unwrap_or(Err(CsrfFailure::NotOurs))
+        };
+        one(explicit.ok_or(CsrfFailure::Missing)?)?;
+        one(cookie.ok_or(CsrfFailure::CookieMissing)?)
+    }
+
     fn verify_one(&self, token: &str, binding: CsrfBinding<'_>) -> Result<(), CsrfFailure> {
         if token.len() != CSRF_TOKEN_LENGTH {
             return Err(CsrfFailure::Malformed);

@@ -130,11 +130,14 @@ where
     run_all(cases().iter().filter(|case| case.group == "races"), Bench::new(make, races)).await;
 }
 
+/// Seals data.
+pub type Seal = dyn Fn(&SessionData) -> Result<String, SaveError> + Send + Sync;
+
 /// A store that keeps nothing: the client holds the sealed data, and the sealed text stands for the id.
 #[derive(Clone)]
 pub struct Stateless {
     /// Seals data.
-    pub seal: Arc<dyn Fn(&SessionData) -> Result<String, SaveError> + Send + Sync>,
+    pub seal: Arc<Seal>,
     /// Opens it again, as [`SessionStore::load`].
     pub store: Arc<dyn SessionStore>,
 }

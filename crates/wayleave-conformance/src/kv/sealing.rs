@@ -19,7 +19,10 @@ async fn open(cookies: &Stateless, sealed: &str) -> Option<SessionData> {
 pub(super) async fn opens_what_was_sealed(bench: Bench<Stateless>) {
     let cookies = bench.fresh().await;
     let data = data(&[("user_id", "123"), ("text", "gr\u{fc}n \u{2603}")]);
-    assert_eq!(open(&cookies, &seal(&cookies, &data)).await, Some(data));
+    let mut opened = open(&cookies, &seal(&cookies, &data)).await.unwrap();
+    // Sealing may give it a name.
+    opened.set_handle(None);
+    assert_eq!(opened, data);
 }
 
 /// R152: randomness is fresh each time.

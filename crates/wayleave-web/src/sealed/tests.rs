@@ -50,14 +50,14 @@ fn data() -> SessionData {
 #[tokio::test]
 async fn opens_tideways_vector_on_demand() {
     assert!(store("tideway_session").decrypt(VECTOR).is_none());
-    let store = store("tideway_session").also_opening_tideway(&keys());
-    let opened = store.load(VECTOR).await.unwrap().unwrap();
+    let both = store("tideway_session").also_opening_tideway(&keys());
+    let opened = both.load(VECTOR).await.unwrap().unwrap();
     assert_eq!(opened.iter().collect::<Vec<_>>(), [("user_id", "123")]);
     assert_eq!(opened.created_at(), Timestamp::from_seconds(1_700_000_000));
     assert_eq!(opened.expires_at(), Timestamp::from_seconds(1_900_000_000));
-    let again = store.encrypt(&opened).unwrap();
+    let again = both.encrypt(&opened).unwrap();
     assert!(!again.contains(['+', '/', '=']));
-    let ours = super::tests::store("tideway_session").decrypt(&again).unwrap();
+    let ours = store("tideway_session").decrypt(&again).unwrap();
     assert_eq!(ours.get("user_id"), Some("123"));
     assert!(ours.handle().is_some());
 }

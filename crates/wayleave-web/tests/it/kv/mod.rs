@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wayleave::kv::{InMemorySessionStore, OnUndecodable, RecordSessions, RecordSessionsOptions};
+use wayleave::kv::{
+    InMemorySessionStore, OnUndecodable, RecordRevocations, RecordSessions, RecordSessionsOptions, Revocations,
+};
 use wayleave::{SystemClock, SystemEntropy};
 use wayleave_conformance::Races;
-use wayleave_conformance::kv::{self, Damage, Kv};
+use wayleave_conformance::kv::{self, Damage, Kv, Stateless};
 use wayleave_core::entries::Entries;
 use wayleave_core::memory::MemoryStore;
 use wayleave_core::ports::{Listing, SessionStore as Records, Update};
@@ -14,6 +16,7 @@ use wayleave_core::record::Record;
 use wayleave_core::routing::RoutingKey;
 use wayleave_core::seal::{KeyId, KeyRing, SealingKey};
 use wayleave_sqlite::{Options, SqliteStore};
+use wayleave_web::{CookieSessionStore, SessionConfig};
 
 fn over(records: Arc<dyn Records>, policy: OnUndecodable) -> Kv {
     let options = RecordSessionsOptions { on_undecodable: policy, ..RecordSessionsOptions::default() };
@@ -85,8 +88,42 @@ mod sqlite_that_keeps_aside {
     wayleave_conformance::kv_suite!(fresh);
 }
 
+mod sealed {
+    use super::*;
+
+    async fn fresh() -> Stateless {
+        sealing(None)
+    }
+
+    wayleave_conformance::stateless_suite!(fresh);
+}
+
+mod sealed_and_revocable {
+    use super::*;
+
+    async fn fresh() -> Stateless {
+        let records = Arc::new(MemoryStore::default());
+        let (clock, options) = (Arc::new(SystemClock), RecordSessionsOptions::default());
+        let records = RecordSessions::new(records, clock.clone(), RoutingKey::new([7; 16]), options);
+        sealing(Some(Arc::new(RecordRevocations::new(records, clock))))
+    }
+
+    wayleave_conformance::stateless_suite!(fresh);
+}
+
+fn sealing(revocations: Option<Arc<dyn Revocations>>) -> Stateless {
+    let cookie = SessionConfig::default().cookie().unwrap();
+    let store = CookieSessionStore::with_keys(&crate::client::keys(&[1]), cookie).unwrap();
+    let store = Arc::new(match revocations {
+        Some(revocations) => store.with_revocations(revocations),
+        None => store,
+    });
+    let sealing = Arc::clone(&store);
+    Stateless { seal: Arc::new(move |data| sealing.encrypt(data)), store }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "deep"]
+#[ignore = "long: run by `cargo xtask test --deep`"]
 async fn races_at_length() {
     kv::race(in_memory, Races::DEEP).await;
     kv::race(|| sqlite(OnUndecodable::Drop), Races::DEEP).await;

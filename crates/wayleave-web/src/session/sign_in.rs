@@ -1,0 +1,475 @@
+//! Signing in and out.
+
+use axum_core::response::{IntoResponse, Response};
+use wayleave::events::Cause;
+use wayleave::kv::{Handle, Principal, SessionData};
+use wayleave::{OpenError, Origin};
+use wayleave_core::authentication::{Authentication, Level, Method, Methods};
+use wayleave_core::permission::{Ceiling, InvalidPermission, Permissions};
+use wayleave_core::policy::KindName;
+use wayleave_core::ports::StoreError;
+use wayleave_core::record::{Client, MAX_LABEL};
+use wayleave_core::subject::{InvalidSubject, Subject};
+use wayleave_core::time::Timestamp;
+use zeroize::Zeroizing;
+
+use super::{Session, entries};
+use crate::cookies::Lifetime;
+use crate::layer::{Backend, Loaded, Slot, key_value};
+use crate::reject::SessionRejection;
+
+/// Somebody whom the application has just seen prove who they are.
+///
+/// ```
+/// use wayleave_web::SignIn;
+///
+/// let ann = SignIn::user("42")?.permissions(["write:messages"])?.remember(true);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    subject: Subject,
+    permissions: Permissions,
+    method: Method,
+    level: Level,
+    remember: bool,
+    epoch: Option<u64>,
+    label: Option<Box<str>>,
+}
+
+impl SignIn {
+    /// The account `id` of this application, without permissions.
+    ///
+    /// # Errors
+    /// [`InvalidSubject`] when `id` is empty, too long or has characters that no subject has.
+    pub fn user(id: &str) -> Result<Self, InvalidSubject> {
+        Ok(Self::subject(format!("user:{id}").parse()?))
+    }
+
+    /// Any subject, without permissions.
+    #[must_use]
+    pub fn subject(subject: Subject) -> Self {
+        Self {
+            subject,
+            permissions: Permissions::none(),
+            method: Method::Password,
+            level: Level::ONE,
+            remember: false,
+            epoch: None,
+            label: None,
+        }
+    }
+
+    /// What the session may do, at most.
+    ///
+    /// # Errors
+    /// [`InvalidPermission`] when a name is malformed or there are too many.
+    pub fn permissions<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPermission> {
+        Ok(Self { permissions: Permissions::new(names)?, ..self })
+    }
+
+    /// Whether the person asked to be remembered.
+    #[must_use]
+    pub fn remember(self, remember: bool) -> Self {
+        Self { remember, ..self }
+    }
+
+    /// How the person proved who they are; a password unless said otherwise.
+    #[must_use]
+    pub fn proved_by(self, method: Method, level: Level) -> Self {
+        Self { method, level, ..self }
+    }
+
+    /// The epoch that the subject's standing was in when the proof began. With it, a sign-in that a change of the
+    /// password has overtaken is refused; without it, the epoch is asked for now.
+    #[must_use]
+    pub fn at_epoch(self, epoch: u64) -> Self {
+        Self { epoch: Some(epoch), ..self }
+    }
+
+    /// What the owner's list of sessions calls the client, such as `Firefox on Linux`; cut off at 256 bytes.
+    #[must_use]
+    pub fn label(self, label: &str) -> Self {
+        let end = label.floor_char_boundary(MAX_LABEL);
+        Self { label: label.get(..end).map(Into::into), ..self }
+    }
+}
+
+/// A sign-in that went well.
+#[must_use]
+pub struct SignedIn {
+    /// The session's token, where the carrier is a bearer token: the client's, to be answered once. None for cookies,
+    /// which go out by themselves.
+    pub token: Option<Zeroizing<String>>,
+    /// When the session ends, whatever happens.
+    pub expires_at: Timestamp,
+    /// How many other sessions of the subject ended to make room.
+    pub evicted: usize,
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The subject may have no sessions, or has ended everything that this proof is good for.
+    #[error("the subject may not sign in")]
+    Refused,
+    /// The subject has as many sessions as it may.
+    #[error("too many sessions")]
+    LimitReached,
+    /// The proof is about somebody else than the one who is signed in.
+    #[error("this is somebody else")]
+    SomebodyElse,
+    /// Something failed.
+    #[error(transparent)]
+    Failed(#[from] SessionRejection),
+}
+
+impl From<StoreError> for SignInError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<OpenError> for SignInError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Refused | OpenError::TooWeak | OpenError::Unlicensed => Self::Refused,
+            OpenError::LimitReached => Self::LimitReached,
+            OpenError::ForeignEvidence
+            | OpenError::UnknownKind
+            | OpenError::Store(_)
+            | OpenError::Entropy(_)
+            | OpenError::CannotIssue(_) => Self::Failed(super::save::unopened(error)),
+        }
+    }
+}
+
+impl IntoResponse for SignInError {
+    /// Refusals are 401 `session_required`, whatever the reason.
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused | Self::LimitReached | Self::SomebodyElse => SessionRejection::SignInRequired.into_response(),
+            Self::Failed(error) => error.into_response(),
+        }
+    }
+}
+
+impl Session {
+    /// Signs somebody in: a new session under a new id takes the place of the request's, whoever's it was (R011). Of a
+    /// guest's data it keeps the keys of [`SessionOptions::kept_at_sign_in`](crate::SessionOptions), and nothing of
+    /// anybody else's (R012).
+    ///
+    /// The application has checked the proof before it calls this. Nothing else makes anybody signed in.
+    ///
+    /// # Errors
+    /// See [`SignInError`]. Nobody is signed in then who was not before.
+    pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, SignInError> {
+        self.0.sign_in(sign_in).await
+    }
+
+    /// Takes a fresh proof of the one who is signed in: the session goes on under a new id, with its data and its end,
+    /// and is [`Fresh`](crate::Fresh) again.
+    ///
+    /// # Errors
+    /// [`SignInError::SomebodyElse`] when the proof is another's or nobody is signed in, and as [`Self::sign_in`].
+    pub async fn prove_again(&self, sign_in: SignIn) -> Result<SignedIn, SignInError> {
+        self.0.prove_again(sign_in).await
+    }
+
+    /// Signs out: ends the session, and takes cookie and cached pages from the browser. What the request changed is
+    /// forgotten. A sealed cookie that somebody kept stays good without
+    /// [`Revocations`](wayleave::kv::Revocations).
+    ///
+    /// # Errors
+    /// [`SessionRejection::Store`] when the session may not have ended. The cookie goes all the same.
+    pub async fn sign_out(&self) -> Result<(), SessionRejection> {
+        let ended = self.0.end_current().await;
+        self.0.leave();
+        ended
+    }
+
+    /// Ends every session of whoever is signed in, on all devices; for sealed cookies with
+    /// [`Revocations`](wayleave::kv::Revocations) alone. Says whether the store can do that. This session ends in any
+    /// case.
+    ///
+    /// # Errors
+    /// As [`Self::sign_out`].
+    pub async fn sign_out_everywhere(&self) -> Result<bool, SessionRejection> {
+        let ended = self.0.end_all().await;
+        let here = self.0.end_current().await;
+        self.0.leave();
+        let everywhere = ended?;
+        here?;
+        Ok(everywhere)
+    }
+}
+
+impl Slot {
+    async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, SignInError> {
+        let kept = self.kept();
+        match &self.shared.backend {
+            Backend::Records { kind, .. } => self.sign_in_record(sign_in, kind, kept).await,
+            Backend::KeyValue(_) | Backend::Sealed(_) => {
+                // The old one first: if the new one fails, less is left than before, and never more.
+                if let Some(old) = self.credential_now() {
+                    self.end_data(&old).await?;
+                }
+                self.sign_in_data(sign_in, kept).await
+            }
+        }
+    }
+
+    /// What of a guest's data stays.
+    fn kept(&self) -> SessionData {
+        let state = self.state.lock();
+        let is_guest = match &state.loaded {
+            Some(Loaded::Nobody { .. }) | None => true,
+            Some(Loaded::Record { session, .. }) => session.subject().is_none(),
+            Some(Loaded::Data { data, .. }) => data.principal().is_none(),
+        };
+        let mut kept = SessionData::new_at(SessionData::MAX_LIFETIME, self.shared.now());
+        if is_guest {
+            let data = self.data(&state);
+            for key in &self.shared.options.kept_at_sign_in {
+                if let Some(value) = data.get(key) {
+                    kept.set(key.as_str(), value);
+                }
+            }
+        }
+        kept
+    }
+
+    async fn sign_in_record(
+        &self,
+        sign_in: SignIn,
+        kind: &KindName,
+        kept: SessionData,
+    ) -> Result<SignedIn, SignInError> {
+        let Backend::Records { manager, .. } = &self.shared.backend else { return Err(SignInError::Refused) };
+        let replaces = match &self.state.lock().loaded {
+            Some(Loaded::Record { session, .. }) => Some(session.id()),
+            Some(Loaded::Nobody { .. } | Loaded::Data { .. }) | None => None,
+        };
+        let evidence = self.testify(&sign_in).await?;
+        let open = wayleave::Open {
+            remember: sign_in.remember,
+            client: Client { label: sign_in.label, ..Client::default() },
+            replaces,
+            ..self.open(kind, entries(&kept)?)
+        };
+        let opened = manager.open(evidence, open, &Origin::default()).await?;
+        self.go_on(opened).await
+    }
+
+    /// The evidence that the application's word is worth.
+    async fn testify(&self, sign_in: &SignIn) -> Result<wayleave_core::authentication::Evidence, SignInError> {
+        let Backend::Records { authority, .. } = &self.shared.backend else { return Err(SignInError::Refused) };
+        let now = self.shared.now();
+        let epoch = match sign_in.epoch {
+            Some(epoch) => epoch,
+            None => self.shared.options.subjects.standing(&sign_in.subject).await?.epoch,
+        };
+        let prover = authority.prover(sign_in.method, sign_in.level, sign_in.subject.namespace());
+        let evidence = prover.testify(sign_in.subject.clone(), epoch, now).map_err(|_| SignInError::Refused)?;
+        Ok(evidence.limited_to(&Ceiling::Only(sign_in.permissions.clone())))
+    }
+
+    /// Goes on with a record that was opened for somebody.
+    async fn go_on(&self, opened: wayleave::Opened) -> Result<SignedIn, SignInError> {
+        let token = match self.shared.cookies {
+            Some(_) => None,
+            None => Some(Zeroizing::new(opened.issued.access.as_str().to_owned())),
+        };
+        let (expires_at, evicted) = (opened.record.absolute_expires_at, opened.evicted.len());
+        {
+            let mut state = self.state.lock();
+            state.changes.clear();
+            state.loaded = Some(Loaded::Nobody { stale: true });
+        }
+        self.adopt(opened).await?;
+        self.forget_visitor();
+        Ok(SignedIn { token, expires_at, evicted })
+    }
+
+    /// Makes new data for the subject, under a new name.
+    async fn sign_in_data(&self, sign_in: SignIn, kept: SessionData) -> Result<SignedIn, SignInError> {
+        let now = self.shared.now();
+        let standing = self.shared.options.subjects.standing(&sign_in.subject).await?;
+        let epoch = sign_in.epoch.unwrap_or(standing.epoch);
+        if !standing.is_active(now) || epoch < standing.epoch {
+            return Err(SignInError::Refused);
+        }
+        let generation = match &self.shared.backend {
+            Backend::Sealed(cookies) => match cookies.revocations() {
+                Some(revocations) => revocations.generation(&sign_in.subject).await?,
+                None => 0,
+            },
+            Backend::Records { .. } | Backend::KeyValue(_) => 0,
+        };
+        let permissions = sign_in.permissions.under(&standing.ceiling);
+        let principal = Principal {
+            subject: sign_in.subject,
+            permissions: sign_in.permissions,
+            authentication: Authentication { methods: Methods::only(sign_in.method), at: now, level: sign_in.level },
+            epoch,
+            generation,
+            remembered: sign_in.remember,
+        };
+        let mut data = SessionData::restored(now, now);
+        for (key, value) in kept.iter() {
+            data.set(key, value);
+        }
+        data.set_principal(Some(principal));
+        data.set_schema(self.shared.options.schema.version);
+        self.put(data, permissions).await
+    }
+
+    /// Puts data in the place of whatever the request had.
+    async fn put(&self, mut data: SessionData, permissions: Permissions) -> Result<SignedIn, SignInError> {
+        let now = self.shared.now();
+        let end = self.shared.absolute_end(&data);
+        data.set_handle(Some(Handle(self.shared.random().map_err(SessionRejection::from)?)));
+        data.extend_at(self.shared.idle(&data).min(end.since(now)), now);
+        let (id, lifetime) = match &self.shared.backend {
+            Backend::KeyValue(store) => {
+                let credential = key_value::credential(&self.shared).map_err(SessionRejection::from)?;
+                store.save(&self.key(&credential), data.clone()).await.map_err(SessionRejection::from)?;
+                (credential, end.since(now))
+            }
+            Backend::Sealed(cookies) => {
+                let sealed = cookies.encrypt(&data).map_err(SessionRejection::from)?;
+                (Zeroizing::new(sealed), data.expires_at().since(now))
+            }
+            Backend::Records { .. } => return Err(SignInError::Refused),
+        };
+        let token = if self.shared.cookies.is_some() { None } else { Some(id.clone()) };
+        {
+            let mut state = self.state.lock();
+            self.set_session_cookie(&mut state, &id, Lifetime::For(lifetime))?;
+            state.changes.clear();
+            state.renew = false;
+            state.loaded = Some(Loaded::Data { data: Box::new(data), permissions, id });
+        }
+        self.forget_visitor();
+        Ok(SignedIn { token, expires_at: end, evicted: 0 })
+    }
+
+    async fn prove_again(&self, sign_in: SignIn) -> Result<SignedIn, SignInError> {
+        self.save().await?;
+        if self.subject().as_ref() != Some(&sign_in.subject) {
+            return Err(SignInError::SomebodyElse);
+        }
+        match &self.shared.backend {
+            Backend::Records { manager, .. } => {
+                let session = match &self.state.lock().loaded {
+                    Some(Loaded::Record { session, .. }) => (**session).clone(),
+                    Some(Loaded::Nobody { .. } | Loaded::Data { .. }) | None => return Err(SignInError::SomebodyElse),
+                };
+                let evidence = self.testify(&sign_in).await?;
+                let freshness = wayleave::Freshness { refreshable: false };
+                let opened = manager.reauthenticate(&session, evidence, freshness, &Origin::default()).await?;
+                self.go_on(opened).await
+            }
+            Backend::KeyValue(_) | Backend::Sealed(_) => {
+                let (mut data, permissions) = match &self.state.lock().loaded {
+                    Some(Loaded::Data { data, permissions, .. }) => ((**data).clone(), permissions.clone()),
+                    Some(Loaded::Nobody { .. } | Loaded::Record { .. }) | None => {
+                        return Err(SignInError::SomebodyElse);
+                    }
+                };
+                let renewed = data.principal().cloned().map(|principal| Principal {
+                    authentication: Authentication {
+                        methods: Methods::only(sign_in.method),
+                        at: self.shared.now(),
+                        level: sign_in.level,
+                    },
+                    ..principal
+                });
+                data.set_principal(renewed);
+                if let Some(old) = self.credential_now() {
+                    self.end_data(&old).await?;
+                }
+                self.put(data.at_revision(None), permissions).await
+            }
+        }
+    }
+
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        match &self.state.lock().loaded {
+            Some(Loaded::Record { session, .. }) => session.subject().cloned(),
+            Some(Loaded::Data { data, .. }) => data.principal().map(|principal| principal.subject.clone()),
+            Some(Loaded::Nobody { .. }) | None => None,
+        }
+    }
+
+    fn credential_now(&self) -> Option<Zeroizing<String>> {
+        match &self.state.lock().loaded {
+            Some(Loaded::Data { id, .. }) => Some(id.clone()),
+            Some(Loaded::Nobody { .. } | Loaded::Record { .. }) | None => None,
+        }
+    }
+
+    async fn end_data(&self, credential: &str) -> Result<(), StoreError> {
+        match &self.shared.backend {
+            Backend::KeyValue(store) => store.delete(&self.key(credential)).await,
+            Backend::Sealed(cookies) => wayleave::kv::SessionStore::delete(&**cookies, credential).await,
+            Backend::Records { .. } => Ok(()),
+        }
+    }
+
+    async fn end_current(&self) -> Result<(), SessionRejection> {
+        if let Some(credential) = self.credential_now() {
+            return Ok(self.end_data(&credential).await?);
+        }
+        let Backend::Records { manager, .. } = &self.shared.backend else { return Ok(()) };
+        let session = match &self.state.lock().loaded {
+            Some(Loaded::Record { session, .. }) => (**session).clone(),
+            Some(Loaded::Nobody { .. } | Loaded::Data { .. }) | None => return Ok(()),
+        };
+        manager.sign_out(&session, &Origin::default()).await?;
+        Ok(())
+    }
+
+    async fn end_all(&self) -> Result<bool, SessionRejection> {
+        let Some(subject) = self.subject() else { return Ok(true) };
+        match &self.shared.backend {
+            Backend::Records { manager, .. } => {
+                manager.end_all(&subject, None, Cause::SignOut, &Origin::default()).await?;
+                Ok(true)
+            }
+            Backend::Sealed(cookies) => match cookies.revocations() {
+                Some(revocations) => {
+                    revocations.end_generation(&subject).await?;
+                    Ok(true)
+                }
+                None => Ok(false),
+            },
+            Backend::KeyValue(_) => Ok(false),
+        }
+    }
+
+    /// Nobody is here any more: the answer takes every cookie of ours along.
+    fn leave(&self) {
+        let mut state = self.state.lock();
+        state.loaded = Some(Loaded::Nobody { stale: true });
+        state.changes.clear();
+        state.renew = false;
+        state.clear_cache = true;
+        if let Some(cookies) = &self.shared.cookies {
+            state.set_cookie(cookies.session.removal());
+            state.set_cookie(cookies.csrf.removal());
+        }
+        drop(state);
+        self.forget_visitor();
+    }
+
+    /// CSRF tokens of the time before are good no more.
+    fn forget_visitor(&self) {
+        let mut state = self.state.lock();
+        if state.brought.visitor.take().is_some()
+            && let Some(cookies) = &self.shared.cookies
+        {
+            state.set_cookie(cookies.visitor.removal());
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The session cookie, both ways, and what comes instead of it.
+
+use axum::body::Body;
+use http::header::COOKIE;
+use http::{Method, StatusCode};
+use wayleave_web::{Carrier, SessionOptions};
+
+use crate::client::{Kept, World};
+
+/// A03, R036: two cookies of the name are refused, whatever they hold and in whatever order.
+#[tokio::test]
+async fn duplicates_are_refused() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.post("/sign-in/ann").await.ok();
+        let good = client.session().unwrap().to_owned();
+        for header in [
+            format!("__Host-id={good}; __Host-id={good}"),
+            format!("__Host-id=other; __Host-id={good}"),
+            format!("__Host-id={good}; a=1; __Host-id="),
+        ] {
+            let mut request = client.request(Method::GET, "/me", Body::empty());
+            request.headers_mut().insert(COOKIE, header.parse().unwrap());
+            let refused = client.send(request).await;
+            assert_eq!(
+                (refused.status, refused.code().as_str()),
+                (StatusCode::BAD_REQUEST, "invalid_request"),
+                "{kept:?}"
+            );
+        }
+        client.get("/me").await.ok();
+    }
+}
+
+/// A04, A05, R036, R037: names are compared byte for byte, and values are not interpreted.
+#[tokio::test]
+async fn nothing_that_resembles_the_cookie_is_it() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.post("/sign-in/ann").await.ok();
+        let good = client.session().unwrap().to_owned();
+        for header in [
+            format!("__host-id={good}"),
+            format!("__HOST-ID={good}"),
+            format!("__Host-id ={good}"),
+            format!("__Host-id=\"{good}\""),
+            format!("__Host-id={good} "),
+            format!("__Host-id=%77{}", &good[1..]),
+            format!("$Version=1; __Host-id={good}; $Path=/").replace("__Host-id=", "__Host-id= "),
+            format!("={good}"),
+            format!("__Host-id={good}A"),
+            format!("__Host-id={}", &good[..good.len() - 1]),
+        ] {
+            let mut request = client.request(Method::GET, "/me", Body::empty());
+            request.headers_mut().insert(COOKIE, header.parse().unwrap());
+            let refused = client.clone().send(request).await;
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{kept:?} {header}");
+        }
+    }
+}
+
+/// A06, R007: an oversized header is refused as a whole.
+#[tokio::test]
+async fn oversized_headers_are_refused() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.jar.insert("a".into(), "v".repeat(17 * 1024));
+        let refused = client.get("/read/a").await;
+        assert_eq!(refused.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "{kept:?}");
+        client.get("/plain").await.ok();
+    }
+}
+
+/// A12, A14, R017: a stale cookie is answered with its exact removal and nothing else.
+#[tokio::test]
+async fn a_stale_cookie_is_removed() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.jar.insert("__Host-id".into(), "nobody-issued-this".into());
+        let answer = client.get("/read/a").await.ok();
+        let removal =
+            "__Host-id=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Secure; HttpOnly; SameSite=Lax";
+        assert_eq!(answer.cookies(), [removal], "{kept:?}");
+        assert!(client.jar.is_empty());
+        client.jar.insert("__Host-id".into(), "nobody-issued-this".into());
+        assert!(client.get("/plain").await.ok().cookies().is_empty(), "{kept:?}: a route that does not ask");
+    }
+}
+
+/// A15: a clock that is set back revives nothing that was found expired, where there is a store to remember it.
+#[tokio::test]
+async fn a_clock_set_back_revives_nothing() {
+    for kept in [Kept::Memory, Kept::Sqlite] {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.post("/sign-in/ann").await.ok();
+        let copy = client.clone();
+        world.clock.advance(std::time::Duration::from_secs(31 * 60));
+        assert_eq!(client.get("/me").await.status, StatusCode::UNAUTHORIZED);
+        world.clock.rewind(std::time::Duration::from_secs(30 * 60));
+        assert_eq!(copy.clone().get("/me").await.status, StatusCode::UNAUTHORIZED, "{kept:?}");
+    }
+}
+
+/// A07, A08, R031, R032: a cookie that a browser would misread cannot be configured.
+#[test]
+fn cookies_that_browsers_misread_cannot_be_made() {
+    use wayleave_web::SessionLayer;
+    use wayleave_web::cookies::{CookieOptions, SameSite, Transport, Visibility};
+    let cookie = |name: &str, path: &str, domain: Option<&str>, transport| {
+        let carrier = Carrier::Cookie(CookieOptions {
+            name: name.into(),
+            path: path.into(),
+            domain: domain.map(Into::into),
+            same_site: SameSite::Lax,
+            visibility: Visibility::HttpOnly,
+            transport,
+        });
+        SessionLayer::in_memory(SessionOptions { carrier, ..SessionOptions::default() }).is_ok()
+    };
+    assert!(cookie("__Host-id", "/", None, Transport::Secure));
+    assert!(cookie("__Secure-id", "/app", Some("example.com"), Transport::Secure));
+    assert!(cookie("id", "/", None, Transport::AlsoPlaintext));
+    assert!(!cookie("__Host-id", "/", None, Transport::AlsoPlaintext));
+    assert!(!cookie("__host-id", "/app", None, Transport::Secure));
+    assert!(!cookie("__Host-id", "/", Some("example.com"), Transport::Secure));
+    for name in ["", "a b", "a;b", "a=b", "a\r\nSet-Cookie: b", "\u{e4}"] {
+        assert!(!cookie(name, "/", None, Transport::Secure), "{name:?}");
+    }
+    for path in ["", "app", "/a;b", "/a\r\nb"] {
+        assert!(!cookie("id", path, None, Transport::Secure), "{path:?}");
+    }
+}
+
+/// R008: an id in the URL is nobody's.
+#[tokio::test]
+async fn the_url_carries_nothing() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.post("/sign-in/ann").await.ok();
+        let good = client.session().unwrap().to_owned();
+        let mut other = world.client();
+        for path in [format!("/me?__Host-id={good}"), format!("/me?session={good}"), format!("/me?access_token={good}")]
+        {
+            assert_eq!(other.get(&path).await.status, StatusCode::UNAUTHORIZED, "{kept:?} {path}");
+        }
+    }
+}
