@@ -174,7 +174,24 @@ pub enum Limit {
     Absolute,
 }
 
-impl Record {
+/// The times of a record: all that its limits are judged by, in one place.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// See [`Record::created_at`].
+    pub created_at: Timestamp,
+    /// See [`Record::last_seen_at`].
+    pub last_seen_at: Timestamp,
+    /// See [`Record::idle_expires_at`].
+    pub idle_expires_at: Option<Timestamp>,
+    /// See [`Record::token_expires_at`].
+    pub token_expires_at: Timestamp,
+    /// See [`Record::absolute_expires_at`].
+    pub absolute_expires_at: Timestamp,
+    /// See [`Record::expired_at`].
+    pub expired_at: Option<Timestamp>,
+}
+
+impl Times {
     /// The activity that was written down.
     #[must_use]
     pub const fn activity(&self) -> Activity {
@@ -199,6 +216,33 @@ impl Record {
             return Some(Limit::Idle);
         }
         if now >= self.token_expires_at { Some(Limit::Token) } else { None }
+    }
+}
+
+impl Record {
+    /// The activity that was written down.
+    #[must_use]
+    pub const fn activity(&self) -> Activity {
+        self.times().activity()
+    }
+
+    /// Its times, for whoever judges it often.
+    #[must_use]
+    pub const fn times(&self) -> Times {
+        Times {
+            created_at: self.created_at,
+            last_seen_at: self.last_seen_at,
+            idle_expires_at: self.idle_expires_at,
+            token_expires_at: self.token_expires_at,
+            absolute_expires_at: self.absolute_expires_at,
+            expired_at: self.expired_at,
+        }
+    }
+
+    /// As [`Times::passed`].
+    #[must_use]
+    pub fn passed(&self, now: Timestamp, idle: Option<Duration>, activity: Activity) -> Option<Limit> {
+        self.times().passed(now, idle, activity)
     }
 
     /// When the record stops being of any use: its idle or absolute end, whichever is first. Stores count it against

@@ -8,7 +8,7 @@ use wayleave_core::decide::{self, StepUp};
 use wayleave_core::id::SessionId;
 use wayleave_core::permission::Permissions;
 use wayleave_core::policy::KindName;
-use wayleave_core::record::{Activity, Fingerprint, Record};
+use wayleave_core::record::{Activity, Fingerprint, Record, Times};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenHash;
@@ -21,8 +21,12 @@ pub(super) enum Key {
 }
 
 /// A record and the judgement on it, good for one epoch of rules and standings.
+///
+/// What a request is judged by lies in here: with a million sessions, a look into each record would be the dearest part
+/// of a validation.
 pub(super) struct Live {
     pub(super) record: Arc<Record>,
+    times: Times,
     pub(super) permissions: Permissions,
     pub(super) idle: Option<Duration>,
     /// Whether the kind looks at fingerprints.
@@ -31,7 +35,7 @@ pub(super) struct Live {
     /// The client changed, and the kind wants a fresh proof before anything sensitive then.
     pub(super) suspect: bool,
     /// When its subject's standing ends by itself.
-    pub(super) until: Option<Timestamp>,
+    until: Option<Timestamp>,
     pub(super) epoch: u64,
     /// The latest activity in milliseconds; moves with every request and is written down now and then.
     seen_at: AtomicI64,
@@ -58,26 +62,40 @@ impl Live {
         let seen = seen_at.as_millis();
         let noted_at = AtomicI64::new(record.last_seen_at.as_millis().max(seen));
         let seen_at = AtomicI64::new(seen);
-        Self { record, permissions, idle, watched, drifted, suspect, until, epoch, seen_at, noted_at }
+        let times = record.times();
+        Self { record, times, permissions, idle, watched, drifted, suspect, until, epoch, seen_at, noted_at }
     }
 
     /// The latest activity. Its idle end follows from the limit under which this entry was judged.
     pub(super) fn activity(&self) -> Activity {
         let seen_at = Timestamp::from_millis(self.seen_at.load(Ordering::Relaxed));
-        if seen_at <= self.record.last_seen_at {
-            self.record.activity()
+        if seen_at <= self.times.last_seen_at {
+            self.times.activity()
         } else {
             Activity { seen_at, idle_expires_at: self.idle.map(|limit| seen_at.plus(limit)) }
         }
     }
 
+    /// Whether a limit was passed at `now`, the end of its subject's standing included.
+    pub(super) fn passed(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|end| now >= end) || self.times.passed(now, self.idle, self.activity()).is_some()
+    }
+
+    /// When its opaque token ends.
+    pub(super) const fn token_expires_at(&self) -> Timestamp {
+        self.times.token_expires_at
+    }
+
     /// Whether a request that shows `fingerprint` is judged as this was.
     pub(super) fn judged_for(&self, fingerprint: Option<Fingerprint>) -> bool {
+        if !self.watched {
+            return true;
+        }
         let differs = match (self.record.client.fingerprint, fingerprint) {
             (Some(known), Some(shown)) => known != shown,
             (None, _) | (_, None) => false,
         };
-        !self.watched || self.drifted == differs
+        self.drifted == differs
     }
 
     /// Moves the activity to `now`; gives it back when it is time to write it down.

@@ -154,11 +154,7 @@ impl SessionManager {
     /// The answer from memory, if it can be given there. Everything but "valid" is left to the store.
     fn warm_session(&self, view: &TokenView, shown: &Shown, now: Timestamp) -> Option<Session> {
         let live = self.state.warm.find(&view.key)?;
-        if live.epoch != self.epochs.of(view.slot)
-            || live.until.is_some_and(|end| now >= end)
-            || !live.judged_for(shown.fingerprint)
-            || live.record.passed(now, live.idle, live.activity()).is_some()
-        {
+        if live.epoch != self.epochs.of(view.slot) || live.passed(now) || !live.judged_for(shown.fingerprint) {
             return None;
         }
         self.note(&live, shown, now);
@@ -293,6 +289,6 @@ pub(super) fn later(one: Activity, other: Activity) -> Activity {
 }
 
 fn session(live: Arc<Live>, view: &TokenView) -> Session {
-    let token_expires_at = view.jwt_expires_at.unwrap_or(live.record.token_expires_at);
+    let token_expires_at = view.jwt_expires_at.unwrap_or_else(|| live.token_expires_at());
     Session { live, token_expires_at }
 }
