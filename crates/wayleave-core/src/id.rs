@@ -108,7 +108,13 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}", self.prefix.as_str(), URL_SAFE_NO_PAD.encode(self.bytes()))
+        let mut encoded = [0; 24];
+        let length = URL_SAFE_NO_PAD.encode_slice(self.bytes(), &mut encoded).map_err(|_| fmt::Error)?;
+        let text = encoded.get(..length).and_then(|text| std::str::from_utf8(text).ok()).ok_or(fmt::Error)?;
+        for part in [self.prefix.as_str(), "_", text] {
+            f.write_str(part)?;
+        }
+        Ok(())
     }
 }
 

@@ -228,8 +228,8 @@ impl<S: Sync> FromRequestParts<S> for Context {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        // The guard puts it there for every row of the table.
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| ApiError::new(ErrorCode::InternalError))
+        // The guard puts it there for every row of the table. A handler takes it once.
+        parts.extensions.remove::<Self>().ok_or_else(|| ApiError::new(ErrorCode::InternalError))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::gate::Gate;
 use crate::http::rate_limit::RateLimit;
 use crate::routes::{
-    admin, csrf, health, introspection, own, password, registration, sessions, setup, sign_in, verify,
+    admin, csrf, health, introspection, own, password, registration, sessions, setup, sign_in, validation, verify,
 };
 
 /// How often one client may call a route.
@@ -103,7 +103,7 @@ pub fn table() -> Vec<Row> {
         row(Service, Token,   Counts, Class::Service,   Json, routes!(sessions::create)),
         row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::list)),
         row(Session, Token,   Asks,   Class::Session,   Json, routes!(sessions::current)),
-        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(sessions::validate)),
+        row(Nobody,  Token,   Asks,   Class::Unlimited, Json, routes!(validation::validate)),
         row(Nobody,  Token,   Counts, Class::Refresh,   Json, routes!(sessions::refresh)),
         row(Nobody,  Origin,  Asks,   Class::Session,   Json, routes!(sessions::logout)),
         row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::extend)),

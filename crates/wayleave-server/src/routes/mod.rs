@@ -11,4 +11,5 @@ pub mod registration;
 pub mod sessions;
 pub mod setup;
 pub mod sign_in;
+pub mod validation;
 pub mod verify;

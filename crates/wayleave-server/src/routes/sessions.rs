@@ -7,7 +7,6 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use wayleave::events::Cause;
 use wayleave::{ExtendError, Open, RefreshError};
@@ -23,7 +22,7 @@ use wayleave_web::cookies::{Lifetime, put_cookie};
 use super::admin::{PermissionName, permissions};
 use super::opening::{self, TokenAnswer};
 use super::own;
-use crate::access::{Carrier, Context, settled};
+use crate::access::{Carrier, Context};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
@@ -157,71 +156,6 @@ pub async fn current(State(app): State<Arc<App>>, context: Context) -> Result<En
     info.last_activity = rfc3339(session.last_seen_at());
     info.idle_expires_at = session.idle_expires_at().map(rfc3339);
     Ok(Envelope::new(info))
-}
-
-/// Whether the session is valid, and for how long.
-#[derive(Serialize, ToSchema)]
-pub struct Validation<'a> {
-    /// Always `true` here; a 401 carries `false` and a reason.
-    valid: bool,
-    /// When the presented token ends. RFC 3339.
-    #[schema(format = DateTime)]
-    expires_at: String,
-    /// Seconds until then.
-    time_remaining: u64,
-    /// When the session ends, whatever happens. RFC 3339.
-    #[schema(format = DateTime)]
-    session_expires_at: String,
-    /// Its public handle.
-    session_id: String,
-    /// Its kind.
-    session_type: &'a str,
-    /// Whose it is.
-    subject: Option<&'a str>,
-    /// What it may do right now.
-    permissions: Vec<&'a str>,
-}
-
-/// Checks the session of the request. Does not count as activity. A 401 also says `data: {valid: false, reason}`, and so
-/// does the 403 of a session that must first choose a new password.
-#[utoipa::path(get, path = "/api/auth/sessions/validate", operation_id = "validate_session", tag = "sessions",
-    security(("session" = []), ("bearer" = [])),
-    responses((status = 200, body = Envelope<Validation<'_>>), (status = "default", body = ErrorBody)))]
-pub async fn validate(State(app): State<Arc<App>>, context: Context) -> Result<Response, ApiError> {
-    let invalid = |error: ApiError, reason: &str| error.with_data(json!({ "valid": false, "reason": reason }));
-    let proved = match context.prove(&app).await {
-        Ok(session) => settled(&session).map(|()| session),
-        Err(error) => Err(error),
-    };
-    let session = match proved {
-        Ok(session) => session,
-        Err(error) => {
-            let reason = match error.code() {
-                ErrorCode::SessionRequired => "no_token",
-                ErrorCode::SessionExpired => "expired",
-                ErrorCode::SessionInvalid => "invalid",
-                ErrorCode::PasswordChangeRequired => "password_change_required",
-                _ => return Err(error),
-            };
-            let is_stale = context.is_stale_cookie(&app, &error);
-            let mut response = invalid(error, reason).into_response();
-            if is_stale {
-                put_cookie(response.headers_mut(), app.cookies.session.removal());
-            }
-            return Ok(response);
-        }
-    };
-    let answer = Validation {
-        valid: true,
-        expires_at: rfc3339(session.expires_at()),
-        time_remaining: session.expires_at().since(app.now()).as_secs(),
-        session_expires_at: rfc3339(session.session_expires_at()),
-        session_id: session.id().to_string(),
-        session_type: session.kind().as_str(),
-        subject: session.subject().map(Subject::as_str),
-        permissions: session.permissions().iter().collect(),
-    };
-    Ok(Envelope::new(answer).into_response())
 }
 
 /// A refresh.
