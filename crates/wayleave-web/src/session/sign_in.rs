@@ -96,7 +96,6 @@ impl SignIn {
 }
 
 /// A sign-in that went well.
-#[must_use]
 pub struct SignedIn {
     /// The session's token, where the carrier is a bearer token: the client's, to be answered once. None for cookies,
     /// which go out by themselves.
@@ -127,6 +126,20 @@ pub enum SignInError {
 impl From<StoreError> for SignInError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+impl From<InvalidSubject> for SignInError {
+    /// Somebody who cannot be named has no account.
+    fn from(_: InvalidSubject) -> Self {
+        Self::Refused
+    }
+}
+
+impl From<InvalidPermission> for SignInError {
+    fn from(error: InvalidPermission) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "nobody can be granted this");
+        Self::Refused
     }
 }
 
