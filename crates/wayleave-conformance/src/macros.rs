@@ -65,6 +65,24 @@ macro_rules! stateless_suite {
     };
 }
 
+/// Makes a `#[test]` of every case of [`crate::kv::whole_record_cases`], for the interfaces to key-value stores that the
+/// maker gives. As [`store_suite!`].
+#[macro_export]
+macro_rules! whole_record_suite {
+    ($make:expr) => {
+        $crate::__whole_record_cases!([$crate::__case_tests] kv::whole_record_cases, $make,);
+    };
+}
+
+/// Makes a `#[test]` of every case of [`crate::kv::creating_cases`], for the interfaces to key-value stores that the
+/// maker gives. As [`store_suite!`].
+#[macro_export]
+macro_rules! creating_suite {
+    ($make:expr) => {
+        $crate::__creating_cases!([$crate::__case_tests] kv::creating_cases, $make,);
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __case_tests {

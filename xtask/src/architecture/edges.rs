@@ -37,7 +37,11 @@ const ROWS: &[Row] = &[
     Row { name: CORE, uses: Uses::Only(&[]), tests_use: &[] },
     Row { name: "wayleave", uses: Uses::Only(&[CORE]), tests_use: &[] },
     Row { name: "wayleave-web", uses: Uses::Only(&[CORE, "wayleave"]), tests_use: &["wayleave-sqlite"] },
-    Row { name: "wayleave-tideway", uses: Uses::Only(&[CORE, "wayleave"]), tests_use: &["wayleave-sqlite"] },
+    Row {
+        name: "wayleave-tideway",
+        uses: Uses::Only(&[CORE, "wayleave"]),
+        tests_use: &["wayleave-sqlite", "wayleave-web"],
+    },
     Row { name: "wayleave-tower-sessions", uses: Uses::Only(&[CORE, "wayleave"]), tests_use: &["wayleave-sqlite"] },
     part_of_the_core("wayleave-sqlite"),
     part_of_the_core("wayleave-postgres"),

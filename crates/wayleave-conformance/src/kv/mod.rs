@@ -31,6 +31,9 @@ mod races;
 mod saving;
 mod sealing;
 mod undecodable;
+mod whole;
+
+pub use whole::{Failed, Whole, WholeRecord, creating, creating_cases, whole_record, whole_record_cases};
 
 /// A store under test.
 #[derive(Clone)]

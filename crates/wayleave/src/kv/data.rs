@@ -221,6 +221,13 @@ impl SessionData {
         Self { revision, ..self }
     }
 
+    /// Takes over what an interface that knows whole records alone can say: the values, and the end, which is at most
+    /// [`Self::MAX_LIFETIME`] after the creation. Who is signed in, the name and the layout stay.
+    pub(super) fn overwrite(&mut self, with: &Self) {
+        self.values.clone_from(&with.values);
+        self.expires_at = with.expires_at.min(self.created_at.plus(Self::MAX_LIFETIME));
+    }
+
     /// Whether the data keeps to its limits: 64 keys of 1 to 64 bytes, 16 KiB in all. Stores take nothing else in.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 //!
 //! [`SessionData`] is the map, [`SessionStore`] keeps it. A store compares before it sets: data that somebody else
 //! has saved meanwhile is not overwritten, and data that somebody has deleted is not brought back. [`update`] makes
-//! use of that, so that two requests that change different keys both have their way.
+//! use of that, so that two requests that change different keys both have their way; [`overwrite`] is for interfaces that know
+//! whole records alone.
 //!
 //! [`RecordSessions`] is such a store over every [`ports::SessionStore`](wayleave_core::ports::SessionStore),
 //! [`InMemorySessionStore`] one in process memory.
@@ -21,4 +22,4 @@ pub use memory::InMemorySessionStore;
 pub use principal::Principal;
 pub use records::{OnUndecodable, RecordSessions, RecordSessionsOptions};
 pub use revocations::{RecordRevocations, Revocations};
-pub use store::{SaveError, SessionStore, UpdateError, update};
+pub use store::{SaveError, SessionStore, UpdateError, overwrite, update};

@@ -1,5 +1,7 @@
 //! The store of key-value sessions, and the change that nobody's write is lost to.
 
+use std::convert::Infallible;
+
 use async_trait::async_trait;
 use wayleave_core::ports::StoreError;
 
@@ -96,6 +98,24 @@ pub async fn update<E>(
         }
     }
     Err(SaveError::Conflict.into())
+}
+
+/// Puts the values and the end of `with` in the place of those under `session_id`, whoever saved them last. For
+/// interfaces that know whole records alone. Says whether there was such a session: none is created, and none is
+/// brought back.
+///
+/// # Errors
+/// See [`SaveError`].
+pub async fn overwrite(store: &dyn SessionStore, session_id: &str, with: &SessionData) -> Result<bool, SaveError> {
+    let change = |data: &mut SessionData| -> Result<(), Infallible> {
+        data.overwrite(with);
+        Ok(())
+    };
+    match update(store, session_id, change).await {
+        Ok(saved) => Ok(saved.is_some()),
+        Err(UpdateError::Save(error)) => Err(error),
+        Err(UpdateError::Refused(never)) => match never {},
+    }
 }
 
 /// Why data was not changed.
