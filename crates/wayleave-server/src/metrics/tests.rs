@@ -25,6 +25,7 @@ fn nothing_that_a_client_sends_becomes_a_label() {
     count(&gone, "GET", 503);
     count(&gone, "CANARY-METHOD", 410);
     count(&gone, "get", 999);
+    count(&gone, "get", 100);
     let text = metrics.render(READINGS);
     for line in [
         r#"wayleave_http_requests_total{method="GET",route="/sessions/{id}",status="2xx"} 2"#,
@@ -33,6 +34,7 @@ fn nothing_that_a_client_sends_becomes_a_label() {
         r#"wayleave_http_requests_total{method="HEAD",route="/gone",status="1xx"} 1"#,
         r#"wayleave_http_requests_total{method="other",route="/gone",status="4xx"} 1"#,
         r#"wayleave_http_requests_total{method="other",route="/gone",status="other"} 1"#,
+        r#"wayleave_http_requests_total{method="other",route="/gone",status="1xx"} 1"#,
         r#"wayleave_http_request_duration_seconds_count{method="GET",route="/sessions/{id}"} 2"#,
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
