@@ -122,6 +122,23 @@ fn what_could_be_safer_is_said() {
 }
 
 /// R048: origins come from the configuration, or from the loopback listener, never from a request.
+/// A51: an open registration tells who has an account, and a listener for metrics beyond this machine tells numbers.
+#[test]
+fn what_is_open_is_said() {
+    let said = |file: &str, key: &str| {
+        let given = Given { file, ..Given::default() };
+        warnings(&given).contains(&(key.to_owned(), Importance::Advice))
+    };
+    for (value, expected) in [("open", true), ("invitation", false), ("closed", false)] {
+        let file = format!("accounts.registration = \"{value}\"\n");
+        assert_eq!(said(&file, "accounts.registration"), expected, "{value}");
+    }
+    for (value, expected) in [("0.0.0.0:9464", true), ("192.0.2.1:9464", true), ("[::1]:9464", false)] {
+        let file = format!("metrics.listen = \"{value}\"\n");
+        assert_eq!(said(&file, "metrics.listen"), expected, "{value}");
+    }
+}
+
 #[test]
 fn origins_are_configured_or_derived_from_loopback() {
     let texts = |config: &Config, bound: &str| {
