@@ -11,7 +11,7 @@ Measures what Wayleave costs and prints one table of ratios.
 Usage: wayleave-bench [--quick] [--only PART]... [--server PATH | --no-build] [--write]
 
   --quick        a smoke test of the benchmark itself: seconds, and figures that mean nothing
-  --only PART    validation, memory, http, logins or refreshes; can be repeated
+  --only PART    validation, memory, http, embedded, logins or refreshes; can be repeated
   --server PATH  the server to measure, instead of building it
   --no-build     the server beside this binary, as it is; what needs it is skipped when there is none
   --write        also put the table into docs/benchmarks.md; not with --quick or --only";
@@ -25,6 +25,8 @@ pub enum Part {
     Memory,
     /// Validation over HTTP.
     Http,
+    /// Sessions inside an application's own process, beside those of others.
+    Embedded,
     /// Signing in with a password.
     Logins,
     /// Refreshing.
@@ -33,7 +35,8 @@ pub enum Part {
 
 impl Part {
     /// All, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::Validation, Self::Memory, Self::Http, Self::Logins, Self::Refreshes];
+    pub const ALL: [Self; 6] =
+        [Self::Validation, Self::Memory, Self::Http, Self::Embedded, Self::Logins, Self::Refreshes];
 
     /// Its name on the command line and in the table.
     #[must_use]
@@ -42,6 +45,7 @@ impl Part {
             Self::Validation => "validation",
             Self::Memory => "memory",
             Self::Http => "http",
+            Self::Embedded => "embedded",
             Self::Logins => "logins",
             Self::Refreshes => "refreshes",
         }

@@ -3,7 +3,7 @@
 mod bare;
 mod client;
 mod server;
-mod wrk;
+pub(crate) mod wrk;
 
 use crate::arguments::ServerBinary;
 use crate::measure::Samples;
@@ -14,7 +14,7 @@ use crate::report::{Row, grouped};
 pub(crate) use bare::serve as serve_bare;
 pub(crate) use server::{Server, binary, sign_in};
 
-use wrk::Header;
+pub(crate) use wrk::Header;
 
 const PLAIN: &str = "/healthz";
 const VALIDATE: &str = "/api/auth/sessions/validate";
@@ -56,32 +56,34 @@ pub(crate) fn rows(plan: Plan, server: &ServerBinary) -> Result<Vec<Row>, Proble
 
 /// What is asked of whom.
 #[derive(Copy, Clone)]
-struct Load<'a> {
-    server: &'a Server,
-    path: &'a str,
-    header: Option<&'a Header>,
+pub(crate) struct Load<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) path: &'a str,
+    pub(crate) header: Option<&'a Header>,
 }
 
 /// Whether a load has a target.
 #[derive(Copy, Clone, PartialEq, Eq)]
-enum Judged {
+pub(crate) enum Judged {
     Yes,
     No,
 }
 
 /// A plain round and the one right after it.
-struct Pair {
-    plain: Round,
-    other: Round,
+pub(crate) struct Pair {
+    pub(crate) plain: Round,
+    pub(crate) other: Round,
 }
 
-struct Round {
+pub(crate) struct Round {
     per_second: f64,
+    /// What 99 of 100 requests took at most, in microseconds.
+    pub(crate) p99_micros: f64,
     /// Processor time of the server for each request, in microseconds.
     micros: f64,
 }
 
-fn pairs(plan: Plan, plain: Load<'_>, other: Load<'_>) -> Result<Vec<Pair>, Problem> {
+pub(crate) fn pairs(plan: Plan, plain: Load<'_>, other: Load<'_>) -> Result<Vec<Pair>, Problem> {
     // Nobody counts the first second of either.
     for load in [plain, other] {
         round(load, 1)?;
@@ -99,10 +101,14 @@ fn round(load: Load<'_>, seconds: u32) -> Result<Round, Problem> {
     if done.failed > 0 || done.requests == 0 {
         return Err(Problem::Load { failed: done.failed, all: done.requests });
     }
-    Ok(Round { per_second: done.per_second, micros: spent.as_secs_f64() * 1e6 / done.requests as f64 })
+    Ok(Round {
+        per_second: done.per_second,
+        p99_micros: done.p99_micros,
+        micros: spent.as_secs_f64() * 1e6 / done.requests as f64,
+    })
 }
 
-fn two_rows(what: &str, against: &str, rounds: &[Pair], judged: Judged) -> [Row; 2] {
+pub(crate) fn two_rows(what: &str, against: &str, rounds: &[Pair], judged: Judged) -> [Row; 2] {
     let samples = |of: fn(&Pair) -> f64| Samples::new(rounds.iter().map(of).collect());
     let ratio = samples(|pair| pair.other.per_second / pair.plain.per_second);
     let (plain, other) = (samples(|pair| pair.plain.per_second), samples(|pair| pair.other.per_second));

@@ -9,6 +9,7 @@
 
 pub mod arguments;
 mod document;
+mod embedded;
 mod floor;
 mod http;
 mod logins;

@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::report::{Row, table};
-use crate::{document, http, logins, memory, refreshes, validation};
+use crate::{document, embedded, http, logins, memory, refreshes, validation};
 
 /// Measures what was asked for and prints the table. A part that cannot be measured says so in it.
 ///
@@ -58,6 +58,7 @@ fn measure(
         Part::Validation => validation::rows(plan, machine, runtime),
         Part::Memory => memory::rows(plan),
         Part::Http => http::rows(plan, &arguments.server),
+        Part::Embedded => embedded::rows(plan, &arguments.server),
         Part::Logins => logins::rows(plan, machine, &arguments.server),
         Part::Refreshes => refreshes::rows(plan, runtime),
     }

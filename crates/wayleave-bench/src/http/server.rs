@@ -91,6 +91,11 @@ impl Server {
         Self::spawn(Command::new(this).arg("--bare"), tempfile::tempdir().map_err(broken)?)
     }
 
+    /// Starts another application.
+    pub(crate) fn peer(program: &Path, argument: Option<&str>) -> Result<Self, Problem> {
+        Self::spawn(Command::new(program).args(argument), tempfile::tempdir().map_err(broken)?)
+    }
+
     fn spawn(command: &mut Command, folder: TempDir) -> Result<Self, Problem> {
         let path = folder.path().join("log");
         let log = File::create(&path).map_err(broken)?;
@@ -118,6 +123,14 @@ impl Server {
 
     pub(crate) fn connect(&self) -> Result<Client, Problem> {
         Client::connect(self.address)
+    }
+
+    /// The cookies that an empty POST is answered with.
+    pub(crate) fn cookies_of(&self, path: &'static str) -> Result<String, Problem> {
+        let request = Request { method: "POST", path, headers: &[("content-length", "0".to_owned())], body: None };
+        let answer = self.connect()?.ask(&request)?;
+        let cookies: Vec<_> = answer.cookies().collect();
+        if cookies.is_empty() { Err(Problem::Defect("the sign-in set no cookie")) } else { Ok(cookies.join("; ")) }
     }
 
     /// Makes an account.
