@@ -133,7 +133,10 @@ impl<'a> Reader<'a> {
     }
 
     fn time(&mut self) -> Result<Timestamp, Undecodable> {
-        self.take().map(|bytes| Timestamp::from_millis(i64::from_be_bytes(bytes)))
+        let millis = i64::from_be_bytes(self.take()?);
+        let time = Timestamp::from_millis(millis);
+        // Nothing of ours lies outside the range, so nothing is clamped into it.
+        if time.as_millis() == millis { Ok(time) } else { Err(Undecodable) }
     }
 
     fn text(&mut self) -> Result<&'a str, Undecodable> {

@@ -63,6 +63,9 @@ fn only_the_canonical_form_is_read() {
     assert_eq!(SessionData::from_bytes(&swapped.collect::<Vec<_>>()), Err(Undecodable));
     let twice = bytes.iter().map(|byte| if *byte == b'b' { b'a' } else { *byte });
     assert_eq!(SessionData::from_bytes(&twice.collect::<Vec<_>>()), Err(Undecodable));
+    let mut early = bytes.clone();
+    early[9] = 0xff;
+    assert_eq!(SessionData::from_bytes(&early), Err(Undecodable), "a time before all times");
     let mut flagged = bytes;
     flagged[29] = 8;
     assert_eq!(SessionData::from_bytes(&flagged), Err(Undecodable));
@@ -74,7 +77,7 @@ proptest! {
     #[test]
     fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         if let Ok(data) = SessionData::from_bytes(&bytes) {
-            prop_assert_eq!(data.to_bytes(), bytes);
+            prop_assert_eq!(SessionData::from_bytes(&data.to_bytes()), Ok(data));
         }
     }
 
