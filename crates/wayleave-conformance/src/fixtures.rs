@@ -14,7 +14,9 @@ use wayleave_core::policy::KindName;
 use wayleave_core::ports::{
     Account, AccountId, AuditRow, ChainLink, EmailAddress, Listing, Lookup, NextPair, Rotation, ServiceKey, Touch,
 };
-use wayleave_core::record::{Activity, Client, Fingerprint, KeyConfirmation, Record, Refresh, Revision};
+use wayleave_core::record::{
+    Activity, Client, Fingerprint, KeyConfirmation, MAX_LABEL, MAX_LICENCE, MAX_NETWORK, Record, Refresh, Revision,
+};
 use wayleave_core::routing::RoutingKey;
 use wayleave_core::subject::{Namespace, Subject};
 use wayleave_core::ticket::{Purpose, Ticket};
@@ -351,10 +353,12 @@ pub fn altered(record: &Record) -> Record {
 #[must_use]
 pub fn largest(number: u32) -> Record {
     let names: Vec<String> = (0..64).map(|n| format!("{n:0>64}")).collect();
+    let text = |length: usize| Some("x".repeat(length).into());
     let fill = |seed: u8| entries(&[("fill", &vec![seed; entries::MAX_BYTES - 4])]);
     Record {
         permissions: permissions(&names.iter().map(String::as_str).collect::<Vec<_>>()),
-        client: Client { label: Some("x".repeat(256).into()), network: None, fingerprint: None },
+        licence: text(MAX_LICENCE),
+        client: Client { label: text(MAX_LABEL), network: text(MAX_NETWORK), fingerprint: None },
         context: fill(0),
         data: fill(0xff),
         ..record(number).build()
@@ -393,6 +397,18 @@ pub fn refresh_key(record: &Record) -> TokenKey {
 #[must_use]
 pub fn by_refresh(record: &Record) -> Lookup {
     Lookup::Refresh(refresh_key(record))
+}
+
+/// `record` with each text in turn a byte longer than a store takes in.
+#[must_use]
+pub fn too_large(record: &Record) -> [Record; 3] {
+    let text = |most: usize| Some("x".repeat(most + 1).into());
+    let with = |client| Record { client, ..record.clone() };
+    [
+        with(Client { label: text(MAX_LABEL), ..record.client.clone() }),
+        with(Client { network: text(MAX_NETWORK), ..record.client.clone() }),
+        Record { licence: text(MAX_LICENCE), ..record.clone() },
+    ]
 }
 
 /// The pair of tokens with this number.

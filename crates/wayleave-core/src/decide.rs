@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::authentication::Authentication;
 use crate::permission::{Ceiling, Permissions};
 use crate::policy::{FingerprintMode, Policy, SessionTimeout};
-use crate::record::{Activity, Fingerprint, Limit, Record};
+use crate::record::{Activity, Client, Fingerprint, Limit, Record};
 use crate::time::Timestamp;
 
 /// How a subject stands with the deployment right now.
@@ -74,6 +74,35 @@ pub enum Refusal {
     Level,
 }
 
+/// Which limit a session has passed by the rules in force, where `activity` is the latest that is known: as
+/// [`Record::passed`], and what an earlier session timeout had ended stays ended under a longer one.
+#[must_use]
+pub fn passed(
+    policy: &Policy,
+    session_timeout: SessionTimeout,
+    record: &Record,
+    activity: Activity,
+    now: Timestamp,
+) -> Option<Limit> {
+    let idle = policy.idle(record.remembered, session_timeout);
+    let outlived = policy.follows_timeout(record.remembered)
+        && activity.seen_at <= session_timeout.dead_before()
+        && session_timeout.dead_before() > Timestamp::MIN;
+    record.passed(now, idle, activity).or_else(|| outlived.then_some(Limit::Idle))
+}
+
+/// Whether what a request shows is not `client` (R027). Where a changed client ends the session, one that shows nothing
+/// is a changed one: whoever stole a token would show nothing.
+#[must_use]
+pub fn drifted(mode: FingerprintMode, client: &Client, shown: Option<Fingerprint>) -> bool {
+    let changed = || client.fingerprint.is_some() && client.fingerprint != shown;
+    match mode {
+        FingerprintMode::Off => false,
+        FingerprintMode::Observe | FingerprintMode::StepUp => shown.is_some() && changed(),
+        FingerprintMode::Revoke => changed(),
+    }
+}
+
 /// Decides over one record. Pure: the same arguments always give the same answer (R013, R014, R017, R026).
 #[must_use]
 pub fn decide(
@@ -84,15 +113,8 @@ pub fn decide(
     presented: Presented,
     now: Timestamp,
 ) -> Decision {
-    let idle = policy.idle(record.remembered, session_timeout);
-    let outlived = policy.follows_timeout(record.remembered)
-        && presented.activity.seen_at <= session_timeout.dead_before()
-        && session_timeout.dead_before() > Timestamp::MIN;
-    if let Some(limit) = record.passed(now, idle, presented.activity) {
+    if let Some(limit) = passed(policy, session_timeout, record, presented.activity, now) {
         return Decision::Expired(limit);
-    }
-    if outlived {
-        return Decision::Expired(Limit::Idle);
     }
     if record.subject.is_some() {
         if !standing.is_active(now) {
@@ -108,16 +130,10 @@ pub fn decide(
             return Decision::Refused(Refusal::Level);
         }
     }
-    let drifted = match (record.client.fingerprint, presented.fingerprint) {
-        (Some(known), Some(shown)) => known != shown,
-        (Some(_), None) | (None, _) => false,
-    };
-    let drifted = match policy.fingerprint {
-        FingerprintMode::Off => false,
-        FingerprintMode::Observe | FingerprintMode::StepUp => drifted,
-        FingerprintMode::Revoke if drifted => return Decision::Refused(Refusal::Fingerprint),
-        FingerprintMode::Revoke => false,
-    };
+    let drifted = drifted(policy.fingerprint, &record.client, presented.fingerprint);
+    if drifted && policy.fingerprint == FingerprintMode::Revoke {
+        return Decision::Refused(Refusal::Fingerprint);
+    }
     let permissions = record.permissions.under(&policy.ceiling).under(&standing.ceiling);
     Decision::Valid { permissions, drifted }
 }

@@ -13,6 +13,13 @@ use crate::token::TokenHash;
 
 /// Longest device label, in bytes.
 pub const MAX_LABEL: usize = 256;
+/// Longest network, in bytes: an IPv6 prefix takes 43 at most.
+pub const MAX_NETWORK: usize = 64;
+/// Longest licence, in bytes.
+pub const MAX_LICENCE: usize = 256;
+/// How far the clocks of two nodes, or one clock before and after it was set, may lie apart. A session that was opened
+/// further in the future than this was opened under a wrong clock.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Counts the changes of one record, for compare-and-set. Last-seen writes do not count.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -35,18 +42,28 @@ pub struct Fingerprint(pub [u8; 32]);
 pub struct Client {
     /// For the owner's list: `Firefox on Linux`. At most [`MAX_LABEL`] bytes.
     pub label: Option<Box<str>>,
-    /// Coarse origin for the owner's list: a /24 or /48 network, never an address.
+    /// Coarse origin for the owner's list: a /24 or /48 network, never an address. At most [`MAX_NETWORK`] bytes.
     pub network: Option<Box<str>>,
     /// For noticing drift (R027). Raw values are never stored.
     pub fingerprint: Option<Fingerprint>,
 }
 
 impl Client {
-    /// Whether the label keeps to [`MAX_LABEL`]. Stores take nothing else in.
+    /// Whether label and network keep to their limits.
     #[must_use]
     pub fn fits(&self) -> bool {
-        self.label.as_ref().is_none_or(|label| label.len() <= MAX_LABEL)
+        let Self { label, network, fingerprint: _ } = self;
+        within(label.as_deref(), MAX_LABEL) && within(network.as_deref(), MAX_NETWORK)
     }
+}
+
+fn within(text: Option<&str>, most: usize) -> bool {
+    text.is_none_or(|text| text.len() <= most)
+}
+
+/// Whether what was opened at `created_at` was opened under a wrong clock, by what the clock says now.
+pub(crate) fn opened_ahead(created_at: Timestamp, now: Timestamp) -> bool {
+    created_at > now.plus(MAX_CLOCK_SKEW)
 }
 
 /// How a sender-bound session proves its key (RFC 7800 `cnf`).
@@ -78,7 +95,8 @@ pub struct LastRotation {
     pub at: Timestamp,
     /// By which client.
     pub client: Option<Fingerprint>,
-    /// The pair that was answered, sealed under a key that only the predecessor's text yields.
+    /// The pair that was answered, sealed under a key that only the predecessor's text yields. Empty where there is no
+    /// window, and once that has closed.
     pub sealed_pair: Box<[u8]>,
 }
 
@@ -110,7 +128,7 @@ pub struct Record {
     pub epoch: u64,
     /// Whether the person asked to be remembered.
     pub remembered: bool,
-    /// The licence that a professional session rests on.
+    /// The licence that a professional session rests on. At most [`MAX_LICENCE`] bytes.
     pub licence: Option<Box<str>>,
     /// When it was opened.
     pub created_at: Timestamp,
@@ -203,6 +221,9 @@ impl Times {
     ///
     /// The idle limit holds twice: as it stood at the activity, and as it stands now. So lowering it acts at once and
     /// raising it revives nothing.
+    ///
+    /// A session that was opened in the future counts as past its absolute limit: under the wrong clock that opened it,
+    /// it got an end that lies as far ahead.
     #[must_use]
     pub fn passed(&self, now: Timestamp, idle: Option<Duration>, activity: Activity) -> Option<Limit> {
         if now >= self.absolute_expires_at {
@@ -215,11 +236,20 @@ impl Times {
         {
             return Some(Limit::Idle);
         }
+        if opened_ahead(self.created_at, now) {
+            return Some(Limit::Absolute);
+        }
         if now >= self.token_expires_at { Some(Limit::Token) } else { None }
     }
 }
 
 impl Record {
+    /// Whether everything of it that has no limit by its type keeps to its limit. Stores take nothing else in.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.client.fits() && within(self.licence.as_deref(), MAX_LICENCE)
+    }
+
     /// The activity that was written down.
     #[must_use]
     pub const fn activity(&self) -> Activity {
@@ -253,6 +283,33 @@ impl Record {
         // Without refresh, a session whose token has ended cannot be used again either.
         let end = if self.refresh.is_none() { end.min(self.token_expires_at) } else { end };
         self.expired_at.map_or(end, |expired| expired.min(end))
+    }
+
+    /// The last rotation, if there was one.
+    #[must_use]
+    pub fn last_rotation(&self) -> Option<&LastRotation> {
+        self.refresh.as_ref()?.last.as_ref()
+    }
+
+    /// The same without the pair that the last rotation answered: nobody may ask for it again.
+    #[must_use]
+    pub fn without_pair(mut self) -> Self {
+        if let Some(last) = self.refresh.as_mut().and_then(|refresh| refresh.last.as_mut()) {
+            last.sealed_pair = Box::default();
+        }
+        self
+    }
+
+    /// Whether it counts as live no more at `now`: it has ended, or was opened in the future.
+    #[must_use]
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        now >= self.ends_at() || opened_ahead(self.created_at, now)
+    }
+
+    /// Found expired at `now`, as a change.
+    #[must_use]
+    pub fn found_expired(self, now: Timestamp) -> Self {
+        Self { expired_at: self.expired_at.or(Some(now)), revision: self.revision.next(), ..self }
     }
 
     /// Takes over from `changed` what an update may change, and counts the change.

@@ -51,7 +51,7 @@ pub fn judge(
         // Measured in both directions: a clock set back must not hold the window open, and one node may run a little
         // behind the one that rotated.
         let open = now.since(last.at) < window && last.at.since(now) < window;
-        last.predecessor == presented && last.client == client && open
+        last.predecessor == presented && last.client == client && open && !last.sealed_pair.is_empty()
     });
     // Reuse is judged before expiry: a stolen token stays a theft after the session's end.
     if repeat && over.is_none() { Verdict::Repeat } else { Verdict::Reuse }

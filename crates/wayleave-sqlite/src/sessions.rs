@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
-use wayleave_core::id::SessionId;
 use wayleave_core::ports::{
-    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Rotate, Rotation, Scope, SessionStore,
+    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Replaces, Rotate, Rotation, Scope, SessionStore,
     StoreError, Swept, Touch, Update,
 };
 use wayleave_core::record::{Record, Revision};
@@ -44,7 +43,7 @@ impl SessionStore for SqliteStore {
         &self,
         record: &Record,
         limit: Option<InsertLimit>,
-        replaces: Option<&SessionId>,
+        replaces: Option<Replaces>,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
         self.write(insert::InsertRecord::new(record, limit, replaces, now, &self.sealing)?).await
@@ -85,6 +84,10 @@ impl SessionStore for SqliteStore {
             return Ok(0);
         }
         self.write(touch::TouchRecords(touches.into())).await
+    }
+
+    async fn erase_pairs(&self, before: Timestamp, most: u32) -> Result<u32, StoreError> {
+        self.write(rotate::ErasePairs { before, most }).await
     }
 
     async fn sweep(&self, before: Timestamp, most: u32) -> Result<Swept, StoreError> {

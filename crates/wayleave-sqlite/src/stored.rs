@@ -143,6 +143,11 @@ pub(crate) fn bind_state(query: Query, record: &Record, sealed: &SealedColumns) 
         .bind(data.as_deref()))
 }
 
+/// A pair as it is stored: NULL where there is none to repeat.
+pub(crate) fn sealed_pair(pair: &[u8]) -> Option<&[u8]> {
+    (!pair.is_empty()).then_some(pair)
+}
+
 /// Binds what only `insert` writes, as ?19 to ?33. `rotation_client` is the sealed client of the last rotation.
 pub(crate) fn bind_identity(query: Query, record: &Record, rotation_client: Option<&[u8]>) -> Query {
     let refresh = record.refresh.as_ref();
@@ -162,7 +167,7 @@ pub(crate) fn bind_identity(query: Query, record: &Record, rotation_client: Opti
         .bind(last.map(|last| last.predecessor.0.to_vec()))
         .bind(last.map(|last| last.at.as_millis()))
         .bind(rotation_client)
-        .bind(last.map(|last| last.sealed_pair.as_ref()))
+        .bind(last.and_then(|last| sealed_pair(&last.sealed_pair)))
 }
 
 /// The record of a row of [`select_records`].
@@ -249,7 +254,7 @@ fn decode_refresh(row: Columns<'_>, sealing: &Sealing) -> Result<Option<Refresh>
     let at = row.optional_time("rotation_at")?;
     let pair = row.optional_blob("rotation_pair")?;
     let last = match (predecessor, at, pair) {
-        (Some(predecessor), Some(at), Some(pair)) => {
+        (Some(predecessor), Some(at), pair) => {
             let place = Place { purpose: ROTATION_CLIENT, name: &predecessor };
             let client = match row.optional_blob("rotation_client")? {
                 Some(envelope) => {
@@ -258,7 +263,12 @@ fn decode_refresh(row: Columns<'_>, sealing: &Sealing) -> Result<Option<Refresh>
                 }
                 None => None,
             };
-            Some(LastRotation { predecessor: TokenHash(predecessor), at, client, sealed_pair: pair.into() })
+            Some(LastRotation {
+                predecessor: TokenHash(predecessor),
+                at,
+                client,
+                sealed_pair: pair.unwrap_or_default().into(),
+            })
         }
         (None, None, None) => None,
         _ => return Err(Malformed("rotation").into()),

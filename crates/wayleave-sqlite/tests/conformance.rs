@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use wayleave_conformance::Races;
 use wayleave_conformance::directory::{Directory, ManualClock};
 use wayleave_conformance::fixtures;
-use wayleave_conformance::store::Store;
+use wayleave_conformance::store::{Store, race};
 use wayleave_sqlite::{Options, SqliteStore};
 
 async fn store() -> (Store, TempDir) {
@@ -29,4 +30,11 @@ mod sessions {
 mod directories {
     use super::directory;
     wayleave_conformance::directory_suite!(directory);
+}
+
+/// R024, R064, R065: at length, what every run does briefly.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "long: run by `cargo xtask test --deep`"]
+async fn races_at_length() {
+    race(store, Races::DEEP).await;
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::Connection as _;
 use tempfile::TempDir;
 use wayleave_conformance::fixtures::{
@@ -136,11 +137,11 @@ async fn a_newer_schema_is_refused() {
     let path = folder.path().join("wayleave.sqlite");
     for schema in [Schema::Migrate, Schema::Expect] {
         let refused = SqliteStore::open(&path, Options { schema, ..options() }).await.unwrap_err();
-        assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 2 }), "{refused:?}");
+        assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 3 }), "{refused:?}");
         assert!(refused.to_string().contains("schema 9000"));
     }
     let refused = SqliteStore::migrate(&path, &options()).await.unwrap_err();
-    assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 2 }), "{refused:?}");
+    assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 3 }), "{refused:?}");
 }
 
 #[tokio::test]
@@ -149,7 +150,7 @@ async fn migrating_can_be_a_step_of_its_own() {
     let path = folder.path().join("wayleave.sqlite");
     let expecting = || Options { schema: Schema::Expect, ..options() };
     let refused = SqliteStore::open(&path, expecting()).await.unwrap_err();
-    assert!(matches!(refused, OpenError::OlderSchema { found: 0, known: 2 }), "{refused:?}");
+    assert!(matches!(refused, OpenError::OlderSchema { found: 0, known: 3 }), "{refused:?}");
     SqliteStore::migrate(&path, &options()).await.unwrap();
     let store = SqliteStore::open(&path, expecting()).await.unwrap();
     store.ping().await.unwrap();
@@ -161,18 +162,22 @@ async fn an_older_schema_is_migrated() {
     let (store, folder) = fresh().await;
     put_one(&store, &full(1)).await;
     store.close().await;
-    for step in ["DROP INDEX known_devices_by_expiry", "DELETE FROM _sqlx_migrations WHERE version > 1"] {
-        sqlx::query(step).execute(&mut raw(folder.path()).await).await.unwrap();
+    let later = ["known_devices_by_expiry", "sessions_by_sealed_pair"];
+    let steps = later.map(|index| format!("DROP INDEX {index}"));
+    for step in steps.into_iter().chain(["DELETE FROM _sqlx_migrations WHERE version > 1".to_owned()]) {
+        sqlx::query(AssertSqlSafe(step)).execute(&mut raw(folder.path()).await).await.unwrap();
     }
     let path = folder.path().join("wayleave.sqlite");
     let refused = SqliteStore::open(&path, Options { schema: Schema::Expect, ..options() }).await.unwrap_err();
-    assert!(matches!(refused, OpenError::OlderSchema { found: 1, known: 2 }), "{refused:?}");
+    assert!(matches!(refused, OpenError::OlderSchema { found: 1, known: 3 }), "{refused:?}");
     let store = SqliteStore::open(&path, options()).await.unwrap();
     assert!(holds(&store, &full(1)).await);
     assert_eq!(SessionStore::sweep(&store, BASE, 10).await.unwrap(), Swept::default());
-    let index = "SELECT count(*) FROM sqlite_schema WHERE name = 'known_devices_by_expiry'";
-    let indexes: i64 = sqlx::query_scalar(index).fetch_one(&mut raw(folder.path()).await).await.unwrap();
-    assert_eq!(indexes, 1);
+    for index in later {
+        let count = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = ?1").bind(index);
+        let indexes: i64 = count.fetch_one(&mut raw(folder.path()).await).await.unwrap();
+        assert_eq!(indexes, 1, "{index}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use wayleave_conformance::fixtures::{BASE, by_id, largest, person, record};
-use wayleave_core::ports::{Insert, Scope, SessionStore, StoreError};
+use wayleave_core::ports::{Insert, Replaces, Scope, SessionStore, StoreError};
 use wayleave_core::record::Record;
 use wayleave_sqlite::{Options, SqliteStore};
 
@@ -51,7 +51,7 @@ async fn a_full_file_refuses_and_half_writes_nothing() {
     // The insertion that ends somebody and then finds no room ends nobody.
     let victim = &done[0];
     let fat = Record { data: largest(0).data, licence: Some("x".repeat(4 << 20).into()), ..large(9999) };
-    let outcome = SessionStore::insert(store.as_ref(), &fat, None, Some(&victim.id), BASE).await;
+    let outcome = SessionStore::insert(store.as_ref(), &fat, None, Some(Replaces::any(victim.id)), BASE).await;
     assert!(matches!(outcome, Err(StoreError::Full)), "{outcome:?}");
     assert!(SessionStore::find(store.as_ref(), by_id(victim)).await.unwrap().is_some());
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use wayleave_core::id::SessionId;
 use wayleave_core::ports::{
-    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Rotate, Rotation, Scope, SessionStore,
+    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Replaces, Rotate, Rotation, Scope, SessionStore,
     StoreError, Swept, Touch, Update,
 };
 use wayleave_core::record::{Record, Revision};
@@ -35,6 +34,8 @@ pub enum StoreVerb {
     List,
     /// [`SessionStore::touch`].
     Touch,
+    /// [`SessionStore::erase_pairs`].
+    ErasePairs,
     /// [`SessionStore::sweep`].
     Sweep,
     /// [`SessionStore::census`].
@@ -45,7 +46,7 @@ pub enum StoreVerb {
 
 impl StoreVerb {
     /// Every verb.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Insert,
         Self::Find,
         Self::Update,
@@ -55,6 +56,7 @@ impl StoreVerb {
         Self::Revoke,
         Self::List,
         Self::Touch,
+        Self::ErasePairs,
         Self::Sweep,
         Self::Census,
         Self::Ping,
@@ -97,7 +99,7 @@ impl SessionStore for FailingStore {
         &self,
         record: &Record,
         limit: Option<InsertLimit>,
-        replaces: Option<&SessionId>,
+        replaces: Option<Replaces>,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
         self.faults.around(StoreVerb::Insert, self.inner.insert(record, limit, replaces, now)).await
@@ -133,6 +135,10 @@ impl SessionStore for FailingStore {
 
     async fn touch(&self, touches: &[Touch]) -> Result<usize, StoreError> {
         self.faults.around(StoreVerb::Touch, self.inner.touch(touches)).await
+    }
+
+    async fn erase_pairs(&self, before: Timestamp, most: u32) -> Result<u32, StoreError> {
+        self.faults.around(StoreVerb::ErasePairs, self.inner.erase_pairs(before, most)).await
     }
 
     async fn sweep(&self, before: Timestamp, most: u32) -> Result<Swept, StoreError> {

@@ -3,49 +3,74 @@
 //! Every slot belongs to one of a fixed number of shards, and every shard counts its invalidations. A reader notes the
 //! count before it asks the store and hands it in with the value; if the count has moved, the value is not kept. Count
 //! and insertion share one lock, so no stale value is ever visible once [`Coherent::forget`] has returned.
+//!
+//! A whole slot is forgotten by counting: every value remembers the count of its slot from when it came in, and is no
+//! longer found once that has moved. So it costs the same whatever the cache holds.
 
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use wayleave_core::id::Slot;
 
 const SHARDS: usize = 64;
+/// Slots that share a count are forgotten together, which costs the others a question to the store. With one for every
+/// slot, the counts would push out of the processor's cache what a validation needs.
+const COUNTS: usize = 8192;
 
 /// The state of a shard before a read of the store.
 #[derive(Copy, Clone)]
 pub(crate) struct Before {
+    slot: Slot,
     shard: usize,
     invalidations: u64,
 }
 
 pub(crate) struct Coherent<K, V> {
-    entries: Cache<K, V>,
+    entries: Cache<K, Entry<V>>,
     shards: [Mutex<u64>; SHARDS],
+    /// How often each slot was forgotten as a whole.
+    forgotten: Box<[AtomicU64]>,
+}
+
+#[derive(Clone)]
+struct Entry<V> {
+    value: V,
+    slot: Slot,
+    forgotten: u64,
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
     /// A cache of at most `capacity` entries; 0 keeps nothing.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: Cache::new(capacity), shards: std::array::from_fn(|_| Mutex::new(0)) }
+        Self {
+            entries: Cache::new(capacity),
+            shards: std::array::from_fn(|_| Mutex::new(0)),
+            forgotten: (0..COUNTS).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
     pub(crate) fn find(&self, key: &K) -> Option<V> {
-        self.entries.get(key)
+        let Entry { value, slot, forgotten } = self.entries.get(key)?;
+        (self.forgotten(slot)?.load(Ordering::Acquire) == forgotten).then_some(value)
     }
 
     /// To be called before the store is read.
     pub(crate) fn before(&self, slot: Slot) -> Before {
         let shard = usize::from(slot.0) % SHARDS;
-        Before { shard, invalidations: self.shards.get(shard).map_or(0, |count| *count.lock()) }
+        Before { slot, shard, invalidations: self.shards.get(shard).map_or(0, |count| *count.lock()) }
     }
 
     /// Keeps what the store answered, unless something of the shard was invalidated since `before`.
     pub(crate) fn fill(&self, before: Before, key: K, value: V) {
         if let Some(count) = self.shards.get(before.shard) {
             let count = count.lock();
-            if *count == before.invalidations {
-                self.entries.insert(key, value);
+            if *count == before.invalidations
+                && let Some(forgotten) = self.forgotten(before.slot)
+            {
+                let forgotten = forgotten.load(Ordering::Acquire);
+                self.entries.insert(key, Entry { value, slot: before.slot, forgotten });
             }
         }
     }
@@ -61,13 +86,14 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
         }
     }
 
-    /// Drops every value of the slot that is `stale`, and every fill of its shard that is under way. Goes through the
-    /// whole cache: for the rare change of which nobody knows what it touched.
-    pub(crate) fn forget_where(&self, slot: Slot, stale: impl Fn(&V) -> bool) {
+    /// Drops every value of the slot, and every fill of its shard that is under way.
+    pub(crate) fn forget_slot(&self, slot: Slot) {
         if let Some(count) = self.shards.get(usize::from(slot.0) % SHARDS) {
             let mut count = count.lock();
             *count += 1;
-            self.entries.retain(|_, value| !stale(value));
+            if let Some(forgotten) = self.forgotten(slot) {
+                forgotten.fetch_add(1, Ordering::AcqRel);
+            }
         }
     }
 
@@ -80,8 +106,13 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
         self.entries.clear();
     }
 
+    /// How many values are kept, with those that are no longer found and not yet replaced.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    fn forgotten(&self, slot: Slot) -> Option<&AtomicU64> {
+        self.forgotten.get(usize::from(slot.0) % COUNTS)
     }
 }
 
@@ -108,15 +139,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_goes_and_fills_under_way_with_it() {
+    fn a_slot_goes_as_a_whole_and_fills_under_way_with_it() {
         let cache = Coherent::new(10);
-        let slot = Slot(3);
+        let (slot, other) = (Slot(3), Slot(4));
         cache.fill(cache.before(slot), "a", 1);
-        cache.fill(cache.before(slot), "b", 2);
+        cache.fill(cache.before(other), "b", 2);
         let before = cache.before(slot);
-        cache.forget_where(slot, |value| *value == 1);
+        cache.forget_slot(slot);
         cache.fill(before, "c", 1);
         assert_eq!((cache.find(&"a"), cache.find(&"b"), cache.find(&"c")), (None, Some(2), None));
+        cache.fill(cache.before(slot), "a", 3);
+        assert_eq!(cache.find(&"a"), Some(3));
     }
 
     #[test]

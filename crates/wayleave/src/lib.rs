@@ -16,6 +16,6 @@ mod manager;
 
 pub use ambient::{SystemClock, SystemEntropy};
 pub use manager::{
-    AccessToken, Background, Ended, ExtendError, Freshness, Issued, Kept, Open, OpenError, Opened, Options, Origin,
-    Parts, RefreshError, Refreshed, Rules, Session, SessionManager, Shown, TokenView, UpdateError, ValidateError,
+    AccessToken, Background, Ended, ExtendError, Freshness, Issued, Open, OpenError, Opened, Options, Origin, Parts,
+    RefreshError, Refreshed, Rules, Session, SessionManager, Shown, TokenView, UpdateError, ValidateError,
 };

@@ -1,12 +1,15 @@
 //! `insert`: adds, never overwrites, replaces in the same step.
 
-use wayleave_core::ports::{Gone, Insert, Rotate, StoreError};
-use wayleave_core::record::{Client, MAX_LABEL, Record};
+use wayleave_core::policy::AtLimit;
+use wayleave_core::ports::{Gone, Insert, InsertLimit, Replaces, Rotate, StoreError, Update};
+use wayleave_core::record::{Record, Revision};
 
 use super::Store;
-use super::ask::{assert_gone, assert_kept, find, gone, listed, pages, put, rotated};
+use super::ask::{assert_gone, assert_kept, find, gone, listed, pages, put, rotated, update};
 use crate::bench::Bench;
-use crate::fixtures::{BASE, at, by_refresh, full, listing, person, record, refresh_key, rotation};
+use crate::fixtures::{
+    BASE, at, by_id, by_refresh, entries, full, listing, person, record, refresh_key, rotation, too_large, touch,
+};
 
 /// What was inserted is found again, every field of it.
 pub(super) async fn adds_what_it_is_given(bench: Bench<Store>) {
@@ -68,7 +71,7 @@ pub(super) async fn never_overwrites_what_it_replaces(bench: Bench<Store>) {
         Record { id: other.id, ..record(3).build() },
         Record { token: other.token, ..record(3).build() },
     ] {
-        assert_eq!(store.insert(&new, None, Some(&old.id), BASE).await.unwrap(), Insert::Exists);
+        assert_eq!(store.insert(&new, None, Some(Replaces::any(old.id)), BASE).await.unwrap(), Insert::Exists);
         assert_kept(&store, &old).await;
         assert_kept(&store, &other).await;
         assert_eq!(listed(&store, &person(0)).await.len(), 2);
@@ -83,7 +86,7 @@ pub(super) async fn ends_the_replaced_one(bench: Bench<Store>) {
     let new = record(3).family(old.family).build();
     put(&store, &old).await;
     put(&store, &bystander).await;
-    let outcome = store.insert(&new, None, Some(&old.id), at(60)).await.unwrap();
+    let outcome = store.insert(&new, None, Some(Replaces::any(old.id)), at(60)).await.unwrap();
     assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
     assert_gone(&store, &old).await;
     assert_kept(&store, &bystander).await;
@@ -97,7 +100,7 @@ pub(super) async fn replaces_a_guest_of_another_slot(bench: Bench<Store>) {
     let new = record(2).build();
     assert_ne!(guest.slot, new.slot);
     put(&store, &guest).await;
-    let outcome = store.insert(&new, None, Some(&guest.id), at(60)).await.unwrap();
+    let outcome = store.insert(&new, None, Some(Replaces::any(guest.id)), at(60)).await.unwrap();
     assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&guest)), evicted: Vec::new() });
     assert_gone(&store, &guest).await;
     assert_kept(&store, &new).await;
@@ -107,7 +110,7 @@ pub(super) async fn replaces_nothing_that_is_not_there(bench: Bench<Store>) {
     let store = bench.fresh().await;
     let absent = record(1).build();
     let new = record(2).build();
-    let outcome = store.insert(&new, None, Some(&absent.id), BASE).await.unwrap();
+    let outcome = store.insert(&new, None, Some(Replaces::any(absent.id)), BASE).await.unwrap();
     assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
     let everything = wayleave_core::ports::Listing { subject: None, ..listing(&person(0)) };
     assert_eq!(pages(&store, &everything).await.len(), 1);
@@ -122,7 +125,7 @@ pub(super) async fn keeps_the_lineage_of_the_replaced_one(bench: Bench<Store>) {
         let old = rotated(&store, &rotation(refresh_key(&first), 2, at(60))).await;
         let new = record(3).family(first.family);
         let new = if refreshable { new.build() } else { new.without_refresh().build() };
-        let outcome = store.insert(&new, None, Some(&old.id), at(61)).await.unwrap();
+        let outcome = store.insert(&new, None, Some(Replaces::any(old.id)), at(61)).await.unwrap();
         assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
         assert_gone(&store, &old).await;
         assert_eq!(store.rotate(&rotation(refresh_key(&old), 4, at(62))).await.unwrap(), Rotate::Unknown);
@@ -135,15 +138,66 @@ pub(super) async fn keeps_the_lineage_of_the_replaced_one(bench: Bench<Store>) {
     }
 }
 
-/// It is refused as it is, not cut, and nothing is replaced or evicted for it.
-pub(super) async fn refuses_a_label_that_is_too_long(bench: Bench<Store>) {
+/// What is to be replaced as it was is replaced if it still is. Activity is no change.
+pub(super) async fn replaces_what_is_as_it_was(bench: Bench<Store>) {
     let store = bench.fresh().await;
     let old = record(1).build();
     put(&store, &old).await;
-    let client = Client { label: Some("x".repeat(MAX_LABEL + 1).into()), ..Client::default() };
-    let new = Record { client, ..record(2).build() };
-    let refused = store.insert(&new, None, Some(&old.id), BASE).await;
-    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
-    assert_gone(&store, &new).await;
-    assert_kept(&store, &old).await;
+    let Update::Done(changed) = update(&store, &old, old.revision).await else {
+        panic!("not changed");
+    };
+    store.touch(&[touch(&old, at(30), None)]).await.unwrap();
+    let new = record(2).family(old.family).build();
+    let outcome = store.insert(&new, None, Some(Replaces::exactly(&changed)), at(60)).await.unwrap();
+    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
+    assert_gone(&store, &old).await;
+    assert_kept(&store, &new).await;
+}
+
+/// A write that came in between is not lost: nothing is inserted, nothing replaced, nothing evicted.
+pub(super) async fn is_a_conflict_when_the_replaced_one_moved(bench: Bench<Store>) {
+    for way in 0..4 {
+        let store = bench.fresh().await;
+        let old = record(1).build();
+        put(&store, &old).await;
+        let seen = match way {
+            0 => {
+                let change = Record { data: entries(&[("k", b"v")]), ..old.clone() };
+                assert!(matches!(update(&store, &change, old.revision).await, Update::Done(_)));
+                old.clone()
+            }
+            1 => {
+                drop(rotated(&store, &rotation(refresh_key(&old), 9, at(30))).await);
+                old.clone()
+            }
+            2 => {
+                store.revoke(&wayleave_core::ports::Scope::One(old.slot, old.id)).await.unwrap();
+                old.clone()
+            }
+            _ => Record { revision: Revision(old.revision.0 + 1), ..old.clone() },
+        };
+        let held = find(&store, by_id(&old)).await;
+        let limit = Some(InsertLimit { most: 1, at_limit: AtLimit::EvictOldest });
+        // Also a token that is taken changes nothing of that.
+        for new in [record(2).build(), Record { token: old.token, ..record(2).build() }] {
+            let outcome = store.insert(&new, limit, Some(Replaces::exactly(&seen)), at(60)).await.unwrap();
+            assert_eq!(outcome, Insert::Conflict, "{way}");
+            assert_eq!(find(&store, by_id(&new)).await, None);
+            assert_eq!(find(&store, by_id(&old)).await, held);
+        }
+        assert_eq!(listed(&store, &person(0)).await, held.into_iter().collect::<Vec<_>>());
+    }
+}
+
+/// It is refused as it is, not cut, and nothing is replaced or evicted for it.
+pub(super) async fn refuses_what_is_too_long(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let old = record(1).build();
+    put(&store, &old).await;
+    for new in too_large(&record(2).build()) {
+        let refused = store.insert(&new, None, Some(Replaces::any(old.id)), BASE).await;
+        assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+        assert_gone(&store, &new).await;
+        assert_kept(&store, &old).await;
+    }
 }

@@ -1,8 +1,8 @@
 //! The concurrency limit inside `insert` (R024).
 
 use wayleave_core::policy::AtLimit;
-use wayleave_core::ports::{Gone, Insert, InsertLimit};
-use wayleave_core::record::Record;
+use wayleave_core::ports::{Gone, Insert, InsertLimit, Replaces};
+use wayleave_core::record::{MAX_CLOCK_SKEW, Record};
 
 use super::Store;
 use super::ask::{assert_gone, assert_kept, gone, listed, put, put_all, put_within, sorted};
@@ -68,7 +68,7 @@ pub(super) async fn ends_the_replaced_one_also_when_it_refuses(bench: Bench<Stor
     put_all(&store, &[guest.clone(), held.clone()]).await;
     let limit = InsertLimit { most: 1, at_limit: AtLimit::Refuse };
     let new = record(3).build();
-    let outcome = store.insert(&new, Some(limit), Some(&guest.id), at(60)).await.unwrap();
+    let outcome = store.insert(&new, Some(limit), Some(Replaces::any(guest.id)), at(60)).await.unwrap();
     assert_eq!(outcome, Insert::Refused);
     assert_gone(&store, &guest).await;
     assert_gone(&store, &new).await;
@@ -83,7 +83,7 @@ pub(super) async fn does_not_count_the_replaced_one(bench: Bench<Store>) {
         put_all(&store, &[held.clone(), old.clone()]).await;
         let new = record(3).created(at(60)).build();
         let limit = InsertLimit { most: 2, at_limit };
-        let outcome = store.insert(&new, Some(limit), Some(&old.id), at(60)).await.unwrap();
+        let outcome = store.insert(&new, Some(limit), Some(Replaces::any(old.id)), at(60)).await.unwrap();
         let replaced = Some(Gone::from_record(&old));
         assert_eq!(outcome, Insert::Done { replaced, evicted: Vec::new() }, "{at_limit:?}");
         assert_gone(&store, &old).await;
@@ -107,6 +107,46 @@ pub(super) async fn does_not_count_ended_ones(bench: Bench<Store>) {
         let outcome = put_within(&store, &record(5).build(), 1, at_limit, now).await;
         assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() }, "{at_limit:?}");
     }
+}
+
+/// R017, R024: what was not counted has ended for good. Activity that is written down later does not bring it back,
+/// beside the session that came instead.
+pub(super) async fn marks_what_it_does_not_count(bench: Bench<Store>) {
+    let now = at(60);
+    for at_limit in ALL {
+        let store = bench.fresh().await;
+        let ended = record(1).idle_until(now).build();
+        let known = record(2).found_expired(at(30)).build();
+        let others = [record(3).kind("web").idle_until(now).build(), record(4).of(&person(1)).idle_until(now).build()];
+        put_all(&store, &[ended.clone(), known.clone()]).await;
+        put_all(&store, &others).await;
+        let outcome = put_within(&store, &record(5).build(), 1, at_limit, now).await;
+        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() }, "{at_limit:?}");
+        let marked = Record { expired_at: Some(now), revision: ended.revision.next(), ..ended.clone() };
+        assert_kept(&store, &marked).await;
+        assert_eq!(store.touch(&[touch(&ended, at(59), Some(at(659)))]).await.unwrap(), 0);
+        assert_kept(&store, &marked).await;
+        assert_kept(&store, &known).await;
+        for other in &others {
+            assert_kept(&store, other).await;
+        }
+    }
+}
+
+/// A session that a clock far ahead opened would stand in the way until that time comes.
+pub(super) async fn does_not_count_what_was_opened_in_the_future(bench: Bench<Store>) {
+    let now = at(60);
+    let slightly = record(1).created(now.plus(MAX_CLOCK_SKEW)).build();
+    let far = record(2).created(now.plus(MAX_CLOCK_SKEW).plus(TICK)).build();
+    let store = bench.fresh().await;
+    put(&store, &far).await;
+    let outcome = put_within(&store, &slightly, 1, AtLimit::Refuse, now).await;
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    assert_kept(&store, &Record { expired_at: Some(now), revision: far.revision.next(), ..far.clone() }).await;
+    assert_eq!(put_within(&store, &record(3).build(), 1, AtLimit::Refuse, now).await, Insert::Refused);
+    assert_eq!(store.census(now).await.unwrap().ended, 1);
+    assert_eq!(store.sweep(now.plus(TICK), 10).await.unwrap().records, 1);
+    assert_gone(&store, &far).await;
 }
 
 /// The last millisecond of a session counts, and so does one whose token can still be renewed.

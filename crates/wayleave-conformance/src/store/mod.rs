@@ -39,7 +39,9 @@ macro_rules! __store_cases {
                 replaces_a_guest_of_another_slot,
                 replaces_nothing_that_is_not_there,
                 keeps_the_lineage_of_the_replaced_one,
-                refuses_a_label_that_is_too_long,
+                replaces_what_is_as_it_was,
+                is_a_conflict_when_the_replaced_one_moved,
+                refuses_what_is_too_long,
             }
             limit {
                 evicts_the_oldest,
@@ -48,6 +50,8 @@ macro_rules! __store_cases {
                 ends_the_replaced_one_also_when_it_refuses,
                 does_not_count_the_replaced_one,
                 does_not_count_ended_ones,
+                marks_what_it_does_not_count,
+                does_not_count_what_was_opened_in_the_future,
                 counts_until_the_very_end,
                 does_not_count_other_kinds,
                 does_not_count_other_subjects,
@@ -70,7 +74,7 @@ macro_rules! __store_cases {
                 keeps_the_first_expiry,
                 moves_the_end,
                 holds_the_largest_record,
-                refuses_a_label_that_is_too_long,
+                refuses_what_is_too_long,
             }
             rotate {
                 swaps_both_tokens,
@@ -86,6 +90,8 @@ macro_rules! __store_cases {
                 measures_the_window_in_both_directions,
                 repeats_for_the_same_client_only,
                 repeats_nothing_without_a_window,
+                erases_pairs_by_their_age,
+                erases_so_many_pairs_at_a_time,
                 ends_the_family_once_the_successor_was_used,
                 ends_other_sessions_of_the_family,
                 judges_reuse_before_expiry,
@@ -167,6 +173,7 @@ macro_rules! __store_cases {
                 a_token_is_inserted_once,
                 an_id_is_inserted_once,
                 a_record_is_replaced_once,
+                a_record_is_replaced_as_it_was_or_not_at_all,
             }
         }
     };

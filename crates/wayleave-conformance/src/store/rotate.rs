@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wayleave_core::id::Slot;
-use wayleave_core::ports::{Lookup, Rotate, Rotation, Update};
+use wayleave_core::ports::{Lookup, Rotate, Rotation, Scope, Update};
 use wayleave_core::record::{Activity, LastRotation, Limit, Record, Refresh};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenKey;
@@ -14,7 +14,7 @@ use super::ask::{assert_gone, assert_kept, find, gone, listed, put, put_all, rot
 use crate::bench::Bench;
 use crate::fixtures::{
     HOUR, TICK, at, by_refresh, by_token, entries, fingerprint, full, neighbours, pair, person, record, refresh_key,
-    rotation, session_token,
+    refresh_token, rotation, session_token,
 };
 
 /// What `record` is after `rotation`.
@@ -218,6 +218,62 @@ pub(super) async fn repeats_nothing_without_a_window(bench: Bench<Store>) {
     let held = rotated(&store, &exchange).await;
     assert_eq!(rotate(&store, &exchange).await, Rotate::Reuse(gone([&held])));
     assert_gone(&store, &held).await;
+}
+
+/// R066: a pair is kept as long as it may be asked for, and no longer. Without it the token that it was sealed under is
+/// a spent one like any other.
+pub(super) async fn erases_pairs_by_their_age(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let first = record(1).build();
+    put(&store, &first).await;
+    let held = rotated(&store, &rotation(refresh_key(&first), 2, at(60))).await;
+    assert_eq!(store.erase_pairs(at(60), 10).await.unwrap(), 0);
+    assert_kept(&store, &held).await;
+    let again = rotation(refresh_key(&first), 3, at(61));
+    assert!(matches!(rotate(&store, &again).await, Rotate::Repeat { .. }));
+    assert_eq!(store.erase_pairs(at(60).plus(TICK), 10).await.unwrap(), 1);
+    // No revision, and everything else as it was.
+    let erased = held.clone().without_pair();
+    assert_ne!(erased, held);
+    assert_kept(&store, &erased).await;
+    assert_eq!(find(&store, by_refresh(&first)).await.as_deref(), Some(&erased));
+    assert_eq!(store.erase_pairs(at(600), 10).await.unwrap(), 0);
+    assert_eq!(rotate(&store, &again).await, Rotate::Reuse(gone([&held])));
+    assert_gone(&store, &held).await;
+}
+
+/// So many at a time, whichever way they came in; what was exchanged again keeps its new pair.
+pub(super) async fn erases_so_many_pairs_at_a_time(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let mut held = Vec::new();
+    for number in 0..5 {
+        let first = record(number).of(&person(number)).build();
+        put(&store, &first).await;
+        held.push(rotated(&store, &rotation(refresh_key(&first), 10 + number, at(60))).await);
+    }
+    let again = rotated(&store, &rotation(refresh_key(&held[0]), 20, at(90))).await;
+    store.revoke(&Scope::One(held[1].slot, held[1].id)).await.unwrap();
+    let inserted = Record { refresh: held[2].refresh.clone(), ..record(30).build() };
+    let inserted = Record {
+        refresh: inserted.refresh.map(|refresh| Refresh { current: refresh_token(30, inserted.slot), ..refresh }),
+        ..record(30).build()
+    };
+    put(&store, &inserted).await;
+    let change = Record { data: entries(&[("k", b"v")]), ..held[3].clone() };
+    let Update::Done(changed) = update(&store, &change, held[3].revision).await else {
+        panic!("not changed");
+    };
+    held[3] = Arc::unwrap_or_clone(changed);
+    let mut erased = Vec::new();
+    while erased.last() != Some(&0) {
+        assert!(erased.len() < 5, "it does not come to an end");
+        erased.push(store.erase_pairs(at(90), 2).await.unwrap());
+    }
+    assert_eq!(erased, [2, 2, 0]);
+    for record in held.drain(2..).chain([inserted]) {
+        assert_kept(&store, &record.without_pair()).await;
+    }
+    assert_kept(&store, &again).await;
 }
 
 /// R064, A38: the replay of a rotated token ends the family, inside the window too once its successor was used.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use wayleave_core::permission::Permissions;
 use wayleave_core::policy::AtLimit;
 use wayleave_core::ports::{Insert, StoreError, Update};
-use wayleave_core::record::{Client, MAX_LABEL, Record, Refresh, Revision};
+use wayleave_core::record::{Record, Refresh, Revision};
 
 use super::Store;
 use super::ask::{assert_gone, assert_kept, find, put, put_within, update};
 use crate::bench::Bench;
 use crate::fixtures::{
     DAY, altered, at, by_id, entries, family, full, kind, largest, person, record, refresh_token, session_token,
+    too_large,
 };
 
 pub(super) async fn changes_every_field_that_may_change(bench: Bench<Store>) {
@@ -144,7 +145,7 @@ pub(super) async fn moves_the_end(bench: Bench<Store>) {
     assert_gone(&store, &shorter).await;
 }
 
-/// 64 permissions of 64 bytes, a label of 256, and 16 KiB each of context and data.
+/// 64 permissions of 64 bytes, the longest texts, and 16 KiB each of context and data.
 pub(super) async fn holds_the_largest_record(bench: Bench<Store>) {
     let store = bench.fresh().await;
     let large = largest(1);
@@ -159,12 +160,13 @@ pub(super) async fn holds_the_largest_record(bench: Bench<Store>) {
 }
 
 /// What `insert` does not take, no update brings in.
-pub(super) async fn refuses_a_label_that_is_too_long(bench: Bench<Store>) {
+pub(super) async fn refuses_what_is_too_long(bench: Bench<Store>) {
     let store = bench.fresh().await;
     let held = full(1);
     put(&store, &held).await;
-    let client = Client { label: Some("x".repeat(MAX_LABEL + 1).into()), ..held.client.clone() };
-    let refused = store.update(&Record { client, ..held.clone() }, held.revision).await;
-    assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
-    assert_kept(&store, &held).await;
+    for change in too_large(&held) {
+        let refused = store.update(&change, held.revision).await;
+        assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+        assert_kept(&store, &held).await;
+    }
 }

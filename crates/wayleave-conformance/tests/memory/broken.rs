@@ -5,11 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wayleave_conformance::store::{self, Store};
 use wayleave_conformance::{Bench, Races};
-use wayleave_core::id::SessionId;
 use wayleave_core::memory::MemoryStore;
 use wayleave_core::policy::AtLimit;
 use wayleave_core::ports::{
-    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Rotate, Rotation, Scope, SessionStore,
+    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Replaces, Rotate, Rotation, Scope, SessionStore,
     StoreError, Swept, Touch, Update,
 };
 use wayleave_core::record::{Record, Revision};
@@ -55,7 +54,7 @@ impl SessionStore for Broken {
         &self,
         record: &Record,
         limit: Option<InsertLimit>,
-        replaces: Option<&SessionId>,
+        replaces: Option<Replaces>,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
         let (Fault::LimitCheckedApart, Some(limit), Some(subject)) = (self.fault, limit, &record.subject) else {
@@ -63,7 +62,14 @@ impl SessionStore for Broken {
         };
         let listing = Listing { subject: Some((record.slot, subject.clone())), after: None, most: 1000 };
         let mut held = self.inner.list(&listing).await?.records;
-        held.retain(|held| held.kind == record.kind && now < held.ends_at() && Some(&held.id) != replaces);
+        let unmarked = |held: &&Arc<Record>| held.kind == record.kind && held.expired_at.is_none();
+        for ended in held.iter().filter(unmarked).filter(|held| held.has_ended(now)) {
+            let marked = Record { expired_at: Some(now), ..(**ended).clone() };
+            let _ = self.inner.update(&marked, ended.revision).await?;
+        }
+        held.retain(|held| {
+            held.kind == record.kind && !held.has_ended(now) && Some(held.id) != replaces.map(|replaces| replaces.id)
+        });
         pause().await;
         let full = held.len() >= usize::try_from(limit.most).unwrap();
         let mut evicted = Vec::new();
@@ -71,7 +77,7 @@ impl SessionStore for Broken {
             match limit.at_limit {
                 AtLimit::Refuse => {
                     for held in self.inner.list(&Listing { subject: None, ..listing }).await?.records {
-                        if Some(&held.id) == replaces {
+                        if Some(held.id) == replaces.map(|replaces| replaces.id) {
                             self.inner.revoke(&Scope::One(held.slot, held.id)).await?;
                         }
                     }
@@ -87,7 +93,7 @@ impl SessionStore for Broken {
         }
         match self.inner.insert(record, None, replaces, now).await? {
             Insert::Done { replaced, evicted: _ } => Ok(Insert::Done { replaced, evicted }),
-            other @ (Insert::Exists | Insert::Refused) => Ok(other),
+            other @ (Insert::Exists | Insert::Refused | Insert::Conflict) => Ok(other),
         }
     }
 
@@ -159,6 +165,10 @@ impl SessionStore for Broken {
             }
         }
         Ok(written)
+    }
+
+    async fn erase_pairs(&self, before: Timestamp, most: u32) -> Result<u32, StoreError> {
+        self.inner.erase_pairs(before, most).await
     }
 
     async fn sweep(&self, before: Timestamp, most: u32) -> Result<Swept, StoreError> {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::authentication::{Level, Method, Methods};
 use crate::policy::{IdleLimit, Kinds, Remembered};
+use crate::record::MAX_CLOCK_SKEW;
 use crate::record::tests::{DAY, HOUR, MINUTE, SECOND, START, record};
 
 const TICK: Duration = Duration::from_millis(1);
@@ -234,6 +235,12 @@ fn limits_apply_under_the_settings_of_the_moment() {
             Decision::Expired(Limit::Token),
         ),
         ("absolute end", |c| c.record.absolute_expires_at = c.now, Decision::Expired(Limit::Absolute)),
+        ("opened by a node a little ahead", |c| c.now = START.minus(MAX_CLOCK_SKEW), full()),
+        (
+            "opened under a clock that was far ahead",
+            |c| c.now = START.minus(MAX_CLOCK_SKEW).minus(TICK),
+            Decision::Expired(Limit::Absolute),
+        ),
         (
             "found expired, clock set back an hour",
             |c| {
@@ -295,19 +302,24 @@ fn reasons_have_an_order() {
     assert_eq!(run(&case), full());
 }
 
-/// R027: each mode against each pair of fingerprints. Only two that are there and differ are a drift.
+/// R027: each mode against each pair of fingerprints. Two that are there and differ are a drift, and so is none where
+/// the session ends by a drift.
 #[test]
 fn fingerprints_are_judged_by_mode() {
     use FingerprintMode::{Observe, Off, Revoke, StepUp};
     let drifted = Decision::Valid { permissions: names("read:profile write:messages"), drifted: true };
     let drift = (Some(KNOWN), Some(OTHER));
-    let no_drift =
-        [(Some(KNOWN), Some(KNOWN)), (Some(KNOWN), None), (None, Some(KNOWN)), (None, Some(OTHER)), (None, None)];
+    let hidden = (Some(KNOWN), None);
+    let no_drift = [(Some(KNOWN), Some(KNOWN)), (None, Some(KNOWN)), (None, Some(OTHER)), (None, None)];
     let mut rows = vec![
         (Off, drift, full()),
         (Observe, drift, drifted.clone()),
         (StepUp, drift, drifted),
         (Revoke, drift, Decision::Refused(Refusal::Fingerprint)),
+        (Off, hidden, full()),
+        (Observe, hidden, full()),
+        (StepUp, hidden, full()),
+        (Revoke, hidden, Decision::Refused(Refusal::Fingerprint)),
     ];
     for mode in [Off, Observe, StepUp, Revoke] {
         rows.extend(no_drift.map(|prints| (mode, prints, full())));

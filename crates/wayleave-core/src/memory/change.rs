@@ -10,7 +10,7 @@ use crate::record::{Activity, Record, Revision};
 
 impl MemoryStore {
     pub(super) fn update_now(&self, record: &Record, expected: Revision) -> Result<Update, StoreError> {
-        if !record.client.fits() {
+        if !record.fits() {
             return Err(StoreError::Full);
         }
         let mut shard = self.shard(record.slot)?.write();
@@ -62,7 +62,7 @@ impl MemoryStore {
                 shard.of_subject(*slot, subject).filter(|at| Some(*at) != keep).collect()
             }
             Scope::All { subject, slot } => shard.of_subject(*slot, subject).collect(),
-            Scope::Family(slot, id) => shard.of_family(Family { slot: *slot, id: *id }),
+            Scope::Family(slot, id) => shard.of_family(Family { slot: *slot, id: *id }).collect(),
         };
         Ok(ending.into_iter().filter_map(|at| shard.end(at, interned)).collect())
     }

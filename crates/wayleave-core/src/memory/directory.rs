@@ -30,7 +30,8 @@ pub struct DirectoryLimits {
     pub settings: usize,
     /// Bytes of one setting's name and value together.
     pub setting_bytes: usize,
-    /// Counters. Ones that say nothing any more are dropped before this is reached.
+    /// Counters. When they are full, one more makes room only if it finds some that say nothing any more among a
+    /// thousand or so; [`Counters::sweep`](crate::ports::Counters::sweep) finds all of them.
     pub counters: usize,
     /// Invitations. Expired ones are dropped before this is reached.
     pub invitations: usize,
@@ -74,6 +75,8 @@ struct State {
     devices: BTreeMap<AccountId, Vec<KnownDevice>>,
     settings: BTreeMap<Box<str>, Setting>,
     counters: BTreeMap<CounterKey, Counter>,
+    /// Where the next look for counters that can go begins.
+    counters_from: CounterKey,
     invitations: BTreeMap<[u8; 32], Invitation>,
     service_keys: BTreeMap<Box<str>, ServiceKey>,
     service_names: BTreeMap<[u8; 32], Box<str>>,

@@ -6,9 +6,8 @@ use super::MemoryStore;
 use super::intern::Interned;
 use super::packed::Packed;
 use super::shard::{Books, Shard};
-use crate::id::SessionId;
 use crate::policy::AtLimit;
-use crate::ports::{Gone, Insert, InsertLimit, StoreError};
+use crate::ports::{Gone, Insert, InsertLimit, Replaces, StoreError};
 use crate::record::Record;
 use crate::subject::Subject;
 use crate::time::Timestamp;
@@ -18,27 +17,43 @@ impl MemoryStore {
         &self,
         record: &Record,
         limit: Option<InsertLimit>,
-        replaces: Option<&SessionId>,
+        replaces: Option<Replaces>,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
-        if !record.client.fits() {
+        if !record.fits() {
             return Err(StoreError::Full);
         }
         let home = Self::place(record.slot);
         // Ids never move, so one that is seen in a shard before the locks are taken can only be gone afterwards.
-        let away = replaces.and_then(|id| self.shards.iter().position(|shard| shard.read().slot_of(id).is_some()));
+        let away = replaces
+            .and_then(|Replaces { id, .. }| self.shards.iter().position(|shard| shard.read().slot_of(&id).is_some()));
         let (mut here, mut there) = self.lock_two(home, away)?;
         let interned = &mut *self.interned.write();
+        let in_shard = |shard: &Shard, Replaces { id, .. }| shard.by_id(shard.slot_of(&id)?, &id, interned);
+        let replaced_here = replaces.and_then(|replaces| in_shard(&here, replaces));
+        let replaced_there = replaces.and_then(|replaces| in_shard(there.as_deref()?, replaces));
+        if let Some(Replaces { id: _, expected: Some(expected) }) = replaces {
+            let held = match (replaced_here, replaced_there, there.as_deref()) {
+                (Some(at), _, _) => Some(here.unpack(at, interned)?),
+                (None, Some(at), Some(there)) => Some(there.unpack(at, interned)?),
+                (None, Some(_) | None, _) => None,
+            };
+            if held.is_none_or(|held| held.revision != expected) {
+                return Ok(Insert::Conflict);
+            }
+        }
         if here.collides(record) {
             return Ok(Insert::Exists);
         }
-        let in_shard = |shard: &Shard, id: &SessionId| shard.by_id(shard.slot_of(id)?, id, interned);
-        let replaced_here = replaces.and_then(|id| in_shard(&here, id));
-        let replaced_there = replaces.and_then(|id| in_shard(there.as_deref()?, id));
         let to_evict = match (limit, &record.subject) {
             (Some(limit), Some(subject)) => {
-                let rivals = rivals(&here, record, subject, interned, now);
-                over_limit(&here, rivals.filter(|at| Some(*at) != replaced_here).collect(), limit)
+                let (ended, mut live) = rivals(&here, record, subject, interned, now);
+                for at in ended {
+                    let held = here.unpack(at, interned)?.found_expired(now);
+                    here.replace(at, Packed::new(&held, interned)?, interned);
+                }
+                live.retain(|at| Some(*at) != replaced_here);
+                over_limit(&here, live, limit)
             }
             (Some(_), None) | (None, _) => Some(Vec::new()),
         };
@@ -77,20 +92,25 @@ impl MemoryStore {
     }
 }
 
-/// The subject's live records of the same kind.
-fn rivals<'a>(
-    shard: &'a Shard,
-    record: &'a Record,
-    subject: &'a Subject,
-    interned: &'a Interned,
+/// The subject's records of the same kind: those that have ended without being marked so, and those that live.
+fn rivals(
+    shard: &Shard,
+    record: &Record,
+    subject: &Subject,
+    interned: &Interned,
     now: Timestamp,
-) -> impl Iterator<Item = u32> + 'a {
-    shard.of_subject(record.slot, subject).filter(move |at| {
-        shard.get(*at).is_some_and(|held| {
-            let same_kind = interned.kinds.get(held.kind()).is_some_and(|(kind, _)| *kind == record.kind);
-            same_kind && now < held.ends_at()
-        })
-    })
+) -> (Vec<u32>, Vec<u32>) {
+    let of_kind = |held: &Packed| interned.kinds.get(held.kind()).is_some_and(|(kind, _)| *kind == record.kind);
+    let held = shard.of_subject(record.slot, subject).filter_map(|at| Some((at, shard.get(at)?)));
+    let (mut ended, mut live) = (Vec::new(), Vec::new());
+    for (at, held) in held.filter(|(_, held)| of_kind(held)) {
+        if !held.has_ended(now) {
+            live.push(at);
+        } else if !held.was_found_expired() {
+            ended.push(at);
+        }
+    }
+    (ended, live)
 }
 
 /// Those who must go for one more to come; `None` when it is the one more who must not come.

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
-use crate::id::{SessionId, Slot};
+use crate::id::Slot;
 use crate::ports::{
-    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Rotate, Rotation, Scope, SessionStore,
+    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Replaces, Rotate, Rotation, Scope, SessionStore,
     StoreError, Swept, Touch, Update,
 };
 use crate::record::{Record, Revision};
@@ -70,8 +70,7 @@ impl Default for MemoryOptions {
 /// session without a refresh side takes less than 300 bytes, indices included, as long as permissions, keys of data
 /// and most device labels are shared with other sessions.
 ///
-/// Work under one lock is bounded by what one subject has, except for [`Scope::Family`] and a reused refresh token:
-/// they go through one shard.
+/// Work under one lock is bounded by what one subject or one family has.
 pub struct MemoryStore {
     options: MemoryOptions,
     shards: [RwLock<Shard>; SHARDS],
@@ -170,7 +169,7 @@ impl SessionStore for MemoryStore {
         &self,
         record: &Record,
         limit: Option<InsertLimit>,
-        replaces: Option<&SessionId>,
+        replaces: Option<Replaces>,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
         self.insert_now(record, limit, replaces, now)
@@ -214,6 +213,10 @@ impl SessionStore for MemoryStore {
 
     async fn touch(&self, touches: &[Touch]) -> Result<usize, StoreError> {
         self.touch_now(touches)
+    }
+
+    async fn erase_pairs(&self, before: Timestamp, most: u32) -> Result<u32, StoreError> {
+        self.erase_pairs_now(before, most)
     }
 
     /// Locks a shard for a few dozen records at a time, and looks at no more than 65 536 places for records.

@@ -5,11 +5,11 @@
 //! ```text
 //! flags 2 | family 16 | current refresh token 32
 //! | numbers of shared values: permissions, label, context keys, data keys   (0: written below instead)
-//! | subject | created | token, absolute end, first found expired            (distances from `created`)
+//! | subject | created | last rotation, token, absolute end, first found expired   (distances from `created`)
 //! | revision | epoch | methods, level, time of authentication | actor | licence
 //! | permissions | label | context keys | data keys                          (those that are not shared)
 //! | network | fingerprint 32 | context values | data values
-//! | generation | predecessor 32, time, client, sealed pair | confirmation 32
+//! | generation | predecessor 32, client, sealed pair | confirmation 32
 //! ```
 
 use super::bytes::{Reader, Stamp, Writer};
@@ -19,7 +19,7 @@ use crate::entries::Entries;
 use crate::id::{FamilyId, SessionId, Slot};
 use crate::permission::Permissions;
 use crate::ports::StoreError;
-use crate::record::{Client, Fingerprint, KeyConfirmation, LastRotation, Record, Refresh, Revision};
+use crate::record::{Client, Fingerprint, KeyConfirmation, LastRotation, Record, Refresh, Revision, opened_ahead};
 use crate::subject::Subject;
 use crate::time::Timestamp;
 use crate::token::TokenHash;
@@ -113,6 +113,21 @@ impl Packed {
         self.ends_at.time()
     }
 
+    /// [`Record::has_ended`].
+    pub(super) fn has_ended(&self, now: Timestamp) -> bool {
+        now >= self.ends_at() || opened_ahead(self.created_at(), now)
+    }
+
+    pub(super) fn was_found_expired(&self) -> bool {
+        self.front().is_some_and(|front| front.flags.has(Flags::EXPIRED))
+    }
+
+    /// When the pair was sealed that is kept, if one is.
+    pub(super) fn sealed_at(&self) -> Option<Timestamp> {
+        let front = self.front()?;
+        front.rotated_at.filter(|_| front.flags.has(Flags::SEALED))
+    }
+
     pub(super) fn created_at(&self) -> Timestamp {
         self.front().map_or(Timestamp::MIN, |front| front.created_at)
     }
@@ -148,12 +163,13 @@ impl Packed {
         };
         let subject = flags.when(Flags::SUBJECT, || rest.text())?;
         let created_at = Timestamp::from_millis(i64::try_from(rest.varint()?).ok()?);
-        Some(Front { flags, family, current, shared, subject, created_at, rest })
+        let rotated_at = flags.when(Flags::ROTATED, || rest.time(created_at))?;
+        Some(Front { flags, family, current, shared, subject, created_at, rotated_at, rest })
     }
 
     fn read(&self, interned: &Interned) -> Option<Record> {
         let (kind, prefix) = interned.kinds.get(self.kind)?;
-        let Front { flags, family, current, shared, subject, created_at, mut rest } = self.front()?;
+        let Front { flags, family, current, shared, subject, created_at, rotated_at, mut rest } = self.front()?;
         let rest = &mut rest;
         let token_expires_at = rest.time(created_at)?;
         let absolute_expires_at = rest.time(created_at)?;
@@ -188,7 +204,7 @@ impl Packed {
             None => None,
             Some(current) => {
                 let generation = u32::try_from(rest.varint()?).ok()?;
-                let last = flags.when(Flags::ROTATED, || read_last(rest, created_at))?;
+                let last = rotated_at.map_or(Some(None), |at| read_last(rest, at).map(Some))?;
                 Some(Refresh { current, generation, last })
             }
         };
@@ -236,6 +252,7 @@ struct Front<'a> {
     shared: Sharing,
     subject: Option<&'a str>,
     created_at: Timestamp,
+    rotated_at: Option<Timestamp>,
     rest: Reader<'a>,
 }
 
@@ -267,8 +284,10 @@ impl Flags {
     const ROTATED: u16 = 1 << 12;
     const JKT: u16 = 1 << 13;
     const DEVICE_BOUND: u16 = 1 << 14;
+    const SEALED: u16 = 1 << 15;
 
     fn of(record: &Record) -> Self {
+        let last = record.last_rotation();
         let flags = [
             (Self::SUBJECT, record.subject.is_some()),
             (Self::ACTOR, record.actor.is_some()),
@@ -282,7 +301,8 @@ impl Flags {
             (Self::CONTEXT, !record.context.is_empty()),
             (Self::DATA, !record.data.is_empty()),
             (Self::REFRESH, record.refresh.is_some()),
-            (Self::ROTATED, record.refresh.as_ref().is_some_and(|refresh| refresh.last.is_some())),
+            (Self::ROTATED, last.is_some()),
+            (Self::SEALED, last.is_some_and(|last| !last.sealed_pair.is_empty())),
             (Self::JKT, matches!(record.confirmation, Some(KeyConfirmation::Jkt(_)))),
             (Self::DEVICE_BOUND, matches!(record.confirmation, Some(KeyConfirmation::DeviceBound(_)))),
         ];
@@ -345,7 +365,11 @@ fn write(record: &Record, interned: &mut Interned) -> Box<[u8]> {
         out.sized(subject.as_str().as_bytes());
     }
     out.varint(created_at.as_millis().cast_unsigned());
-    for time in [Some(token_expires_at), Some(absolute_expires_at), expired_at.as_ref()].into_iter().flatten() {
+    let last = refresh.as_ref().and_then(|refresh| refresh.last.as_ref());
+    let rotated_at = last.map(|last| &last.at);
+    for time in
+        [rotated_at, Some(token_expires_at), Some(absolute_expires_at), expired_at.as_ref()].into_iter().flatten()
+    {
         out.time(*time, *created_at);
     }
     out.varint(revision.0);
@@ -373,7 +397,7 @@ fn write(record: &Record, interned: &mut Interned) -> Box<[u8]> {
     if let Some(Refresh { current: _, generation, last }) = refresh {
         out.varint(u64::from(*generation));
         if let Some(last) = last {
-            write_last(&mut out, last, *created_at);
+            write_last(&mut out, last);
         }
     }
     if let Some(KeyConfirmation::Jkt(thumbprint) | KeyConfirmation::DeviceBound(thumbprint)) = confirmation {
@@ -415,10 +439,9 @@ fn read_entries(keys: &[u8], values: &mut Reader<'_>) -> Option<Entries> {
     Some(entries)
 }
 
-fn write_last(out: &mut Writer, last: &LastRotation, base: Timestamp) {
-    let LastRotation { predecessor, at, client, sealed_pair } = last;
+fn write_last(out: &mut Writer, last: &LastRotation) {
+    let LastRotation { predecessor, at: _, client, sealed_pair } = last;
     out.raw(&predecessor.0);
-    out.time(*at, base);
     out.raw(&[u8::from(client.is_some())]);
     if let Some(Fingerprint(hash)) = client {
         out.raw(hash);
@@ -426,10 +449,10 @@ fn write_last(out: &mut Writer, last: &LastRotation, base: Timestamp) {
     out.sized(sealed_pair);
 }
 
-fn read_last(from: &mut Reader<'_>, base: Timestamp) -> Option<LastRotation> {
+fn read_last(from: &mut Reader<'_>, at: Timestamp) -> Option<LastRotation> {
     Some(LastRotation {
         predecessor: TokenHash(from.array()?),
-        at: from.time(base)?,
+        at,
         client: match from.array()? {
             [0] => None,
             [_] => Some(Fingerprint(from.array()?)),

@@ -39,12 +39,12 @@ impl MemoryStore {
                 Ok(Rotate::Done { record: Arc::new(record), previous })
             }
             Verdict::Repeat => {
-                let last = record.refresh.as_ref().and_then(|refresh| refresh.last.as_ref());
+                let last = record.last_rotation();
                 let sealed_pair = last.map(|last| last.sealed_pair.clone()).ok_or(StoreError::Corrupt(None))?;
                 Ok(Rotate::Repeat { record: Arc::new(record), sealed_pair })
             }
             Verdict::Reuse => {
-                let ending = shard.of_family(family);
+                let ending: Vec<u32> = shard.of_family(family).collect();
                 Ok(Rotate::Reuse(ending.into_iter().filter_map(|at| shard.end(at, interned)).collect()))
             }
             Verdict::Expired(limit) => Ok(Rotate::Expired(Arc::new(record), limit)),
@@ -66,9 +66,9 @@ pub(super) fn holder(shard: &Shard, key: TokenKey, interned: &Interned) -> Resul
         None => return Ok(None),
     };
     let mut best = None;
-    for at in shard.rotating(family) {
+    for at in shard.of_family(family) {
         let record = shard.unpack(at, interned)?;
-        let last = record.refresh.as_ref().and_then(|refresh| refresh.last.as_ref());
+        let last = record.last_rotation();
         let exchanged = last.is_some_and(|last| last.predecessor == key.hash);
         best = best.max(Some((exchanged, record.created_at, at)));
     }

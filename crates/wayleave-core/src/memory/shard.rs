@@ -1,9 +1,9 @@
 //! One shard: records in a slab, the indices that lead to them, and nothing that locks.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -18,8 +18,9 @@ use crate::subject::Subject;
 use crate::time::Timestamp;
 use crate::token::{TokenHash, TokenKey};
 
-/// Most ended records that make room for a new one at once.
-const DROPPED_AT_ONCE: u32 = 1024;
+mod upkeep;
+
+use upkeep::Round;
 
 /// What all shards together hold. Counted up before a shard takes something in, and down when it let go of it.
 #[derive(Default)]
@@ -35,10 +36,10 @@ impl Books {
     }
 }
 
-/// All records of some slots.
-///
-/// Refresh tokens are indexed only for sessions that have them. So are families: a session without refresh joins that
-/// index only when its family has spent tokens, and is otherwise found by going through the slab.
+/// What an entry of a B-tree takes, whose nodes are half empty at worst.
+const SEALED_ENTRY: usize = 2 * size_of::<(Timestamp, u32)>();
+
+/// All records of some slots. Refresh tokens are indexed only for sessions that have them.
 pub(super) struct Shard {
     records: Slab<Packed>,
     by_token: HashTable<u32>,
@@ -46,20 +47,12 @@ pub(super) struct Shard {
     by_subject: HashTable<u32>,
     by_refresh: HashTable<u32>,
     by_family: HashTable<u32>,
+    /// Records that keep a sealed pair, by when it was sealed.
+    sealed: BTreeSet<(Timestamp, u32)>,
     lineages: Lineages,
     hasher: DefaultHashBuilder,
     books: Arc<Books>,
     round: Round,
-}
-
-/// Where a sweep through the slab stands.
-struct Round {
-    /// No record of the shard ends before this.
-    earliest: Timestamp,
-    /// Where the round goes on.
-    position: u32,
-    /// No record that this round passed, or that came in since it began, ends before this.
-    passed: Timestamp,
 }
 
 /// What a presented refresh token is to the shard.
@@ -68,12 +61,6 @@ pub(super) enum Presented {
     Current(u32),
     /// A spent one of this family.
     Spent(Family),
-}
-
-/// What one stride of a sweep did.
-pub(super) struct Stride {
-    pub(super) removed: u32,
-    pub(super) looked_at: u32,
 }
 
 impl Shard {
@@ -85,10 +72,11 @@ impl Shard {
             by_subject: HashTable::new(),
             by_refresh: HashTable::new(),
             by_family: HashTable::new(),
+            sealed: BTreeSet::new(),
             lineages: Lineages::new(hasher.clone()),
             hasher,
             books,
-            round: Round { earliest: Timestamp::MAX, position: 0, passed: Timestamp::MAX },
+            round: Round::default(),
         }
     }
 
@@ -148,15 +136,10 @@ impl Shard {
         })
     }
 
-    /// The indexed records of a family: all that its refresh tokens may lead to.
-    pub(super) fn rotating(&self, family: Family) -> impl Iterator<Item = u32> + '_ {
+    /// Everything of a family.
+    pub(super) fn of_family(&self, family: Family) -> impl Iterator<Item = u32> + '_ {
         let hash = self.hasher.hash_one(family.id);
         self.by_family.iter_hash(hash).copied().filter(move |at| self.is_of(*at, family))
-    }
-
-    /// Every record of a family, by going through the shard.
-    pub(super) fn of_family(&self, family: Family) -> Vec<u32> {
-        self.records.iter_from(0).map(|(at, _)| at).filter(|at| self.is_of(*at, family)).collect()
     }
 
     /// Whether a record's id, session token or refresh token is taken.
@@ -173,20 +156,18 @@ impl Shard {
 
     /// Takes in a record that was counted in the books; `None` when no more can be numbered.
     pub(super) fn add(&mut self, packed: Packed) -> Option<u32> {
-        let (slot, ends_at) = (packed.slot(), packed.ends_at());
-        let family = packed.family().map(|id| Family { slot, id });
-        let rotates = packed.current_refresh().is_some();
+        let ends_at = packed.ends_at();
+        let (rotates, sealed_at) = (packed.current_refresh().is_some(), packed.sealed_at());
         let has_subject = packed.subject().is_some();
         let at = self.records.insert(packed)?;
-        let Self { records, by_token, by_id, by_subject, by_family, hasher, lineages, .. } = self;
+        self.sealed.extend(sealed_at.map(|sealed_at| (sealed_at, at)));
+        let Self { records, by_token, by_id, by_subject, by_family, hasher, .. } = self;
         put(by_token, records, at, |held| hasher.hash_one(held.token()));
         put(by_id, records, at, |held| hasher.hash_one(held.id()));
         if has_subject {
             put(by_subject, records, at, |held| hasher.hash_one(held.subject().unwrap_or_default()));
         }
-        if rotates || family.is_some_and(|family| lineages.knows(family)) {
-            put(by_family, records, at, |held| held.family().map_or(0, |family| hasher.hash_one(family)));
-        }
+        put(by_family, records, at, |held| held.family().map_or(0, |family| hasher.hash_one(family)));
         if rotates {
             self.index_refresh(at);
         }
@@ -207,6 +188,8 @@ impl Shard {
     pub(super) fn rotate(&mut self, at: u32, packed: Packed, spent: TokenHash, interned: &mut Interned) {
         let family = packed.family().map(|id| Family { slot: packed.slot(), id });
         self.unindex_tokens(at);
+        self.unseal(at);
+        self.sealed.extend(packed.sealed_at().map(|sealed_at| (sealed_at, at)));
         self.replace(at, packed, interned);
         let Self { records, by_token, hasher, .. } = self;
         put(by_token, records, at, |held| hasher.hash_one(held.token()));
@@ -227,6 +210,7 @@ impl Shard {
             return;
         };
         self.unindex_tokens(at);
+        self.unseal(at);
         let Some(packed) = self.records.get(at) else {
             return;
         };
@@ -234,10 +218,10 @@ impl Shard {
         if let Some(subject) = packed.subject() {
             cut(&mut self.by_subject, self.hasher.hash_one(subject), at);
         }
-        let family = packed.family().filter(|_| !self.by_family.is_empty()).map(|id| Family { slot, id });
+        let family = packed.family().map(|id| Family { slot, id });
         if let Some(family) = family {
             cut(&mut self.by_family, self.hasher.hash_one(family.id), at);
-            if self.lineages.knows(family) && self.rotating(family).next().is_none() {
+            if self.lineages.knows(family) && self.of_family(family).next().is_none() {
                 let forgotten = self.lineages.forget(family);
                 self.books.spent_tokens.fetch_sub(forgotten, Ordering::Relaxed);
             }
@@ -258,66 +242,19 @@ impl Shard {
         gone
     }
 
-    /// Remembers that some record now ends at `time`.
-    pub(super) fn ends(&mut self, time: Timestamp) {
-        self.round.earliest = self.round.earliest.min(time);
-        self.round.passed = self.round.passed.min(time);
-    }
-
-    /// Whether something here may have ended before `before`.
-    pub(super) fn may_hold_ended(&self, before: Timestamp) -> bool {
-        self.round.earliest < before
-    }
-
-    /// Goes on with the round through the shard: looks at no more than `look_at` slots and removes no more than
-    /// `most` records that ended before `before`.
-    pub(super) fn sweep(&mut self, before: Timestamp, most: u32, look_at: u32, interned: &mut Interned) -> Stride {
-        let from = self.round.position;
-        if from == 0 {
-            self.round.passed = Timestamp::MAX;
-        }
-        let last = from.saturating_add(look_at).min(self.records.end());
-        let mut removed = 0;
-        let mut at = from;
-        while at < last && removed < most {
-            match self.records.get(at).map(Packed::ends_at) {
-                Some(ends_at) if ends_at < before => {
-                    self.remove(at, interned);
-                    removed += 1;
-                }
-                Some(ends_at) => self.round.passed = self.round.passed.min(ends_at),
-                None => {}
-            }
-            at += 1;
-        }
-        if at >= self.records.end() {
-            self.round = Round { earliest: self.round.passed, position: 0, passed: Timestamp::MAX };
-        } else {
-            self.round.position = at;
-        }
-        Stride { removed, looked_at: at.saturating_sub(from) }
-    }
-
-    /// Removes some of what ended by `now`, wherever it is. Says whether there was anything.
-    pub(super) fn drop_ended(&mut self, now: Timestamp, interned: &mut Interned) -> bool {
-        let before = now.plus(Duration::from_millis(1));
-        // The first round may have begun behind what there is to find.
-        (0..2)
-            .any(|_| self.may_hold_ended(before) && self.sweep(before, DROPPED_AT_ONCE, u32::MAX, interned).removed > 0)
-    }
-
     /// Bytes on the heap.
     pub(super) fn footprint(&self) -> usize {
         let tables = [&self.by_token, &self.by_id, &self.by_subject, &self.by_refresh, &self.by_family];
         self.records.footprint()
             + self.records.iter_from(0).map(|(_, held)| held.footprint()).sum::<usize>()
             + tables.into_iter().map(HashTable::allocation_size).sum::<usize>()
+            + self.sealed.len() * SEALED_ENTRY
             + self.lineages.footprint()
     }
 
-    /// How many records, entries of each index, and spent tokens there are.
+    /// How many records, entries of each index, sealed pairs and spent tokens there are.
     #[cfg(test)]
-    pub(super) fn entries(&self) -> [usize; 7] {
+    pub(super) fn entries(&self) -> [usize; 8] {
         [
             self.records.len(),
             self.by_token.len(),
@@ -325,8 +262,15 @@ impl Shard {
             self.by_subject.len(),
             self.by_refresh.len(),
             self.by_family.len(),
+            self.sealed.len(),
             self.lineages.len(),
         ]
+    }
+
+    fn unseal(&mut self, at: u32) {
+        if let Some(sealed_at) = self.records.get(at).and_then(Packed::sealed_at) {
+            self.sealed.remove(&(sealed_at, at));
+        }
     }
 
     fn is_of(&self, at: u32, family: Family) -> bool {

@@ -47,6 +47,27 @@ impl MemoryStore {
         Ok(Swept { records, tickets: removed, more })
     }
 
+    /// Oldest first within a shard, and the shards one after another: which pairs go first matters to nobody who asks
+    /// until none is left.
+    pub(super) fn erase_pairs_now(&self, before: Timestamp, most: u32) -> Result<u32, StoreError> {
+        let mut erased = 0;
+        for shard in &self.shards {
+            while erased < most {
+                let stride = usize::try_from(STRIDE_RECORDS.min(most - erased)).unwrap_or(usize::MAX);
+                if shard.read().sealed_before(before, 1).is_empty() {
+                    break;
+                }
+                let mut shard = shard.write();
+                let interned = &mut *self.interned.write();
+                for at in shard.sealed_before(before, stride) {
+                    shard.erase_pair(at, interned)?;
+                    erased += 1;
+                }
+            }
+        }
+        Ok(erased)
+    }
+
     pub(super) fn census_now(&self, now: Timestamp) -> Census {
         let mut live: HashMap<KindRef, u64> = HashMap::new();
         let mut ended = 0;

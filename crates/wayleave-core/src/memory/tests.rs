@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::id::{FamilyId, IdPrefix};
+use crate::id::{FamilyId, IdPrefix, SessionId};
 use crate::ports::NextPair;
 use crate::record::Activity;
 use crate::record::tests::{MINUTE, START};
@@ -103,7 +103,7 @@ fn assert_empty(store: &MemoryStore) {
     assert_eq!(held(store), (0, 0));
     assert_eq!(store.interned.read().in_use(), 0);
     for shard in &store.shards {
-        assert_eq!(shard.read().entries(), [0; 7]);
+        assert_eq!(shard.read().entries(), [0; 8]);
     }
 }
 
@@ -114,13 +114,13 @@ fn a_full_store_takes_no_more_until_something_ends() {
     put(&store, &session(1, 1, 10));
     put(&store, &session(2, 1, 20));
     let third = session(3, 1, 30);
-    let insert = |replaces: Option<&SessionId>, now| ready(store.insert(&third, None, replaces, now));
-    assert!(matches!(insert(None, START), Err(StoreError::Full)));
-    assert!(matches!(insert(None, START.plus(10 * MINUTE).minus(TICK)), Err(StoreError::Full)));
+    let insert = |now| ready(store.insert(&third, None, None, now));
+    assert!(matches!(insert(START), Err(StoreError::Full)));
+    assert!(matches!(insert(START.plus(10 * MINUTE).minus(TICK)), Err(StoreError::Full)));
     assert_eq!(find(&store, &third), None);
     assert_eq!(held(&store), (2, 0));
     // The instant at which the first ends makes room for one, and not for two.
-    assert!(matches!(insert(None, START.plus(10 * MINUTE)), Ok(Insert::Done { .. })));
+    assert!(matches!(insert(START.plus(10 * MINUTE)), Ok(Insert::Done { .. })));
     assert_eq!(find(&store, &session(1, 1, 10)), None);
     assert!(find(&store, &session(2, 1, 20)).is_some());
     assert_eq!(held(&store), (2, 0));
@@ -135,7 +135,7 @@ fn a_full_store_takes_what_replaces_or_evicts() {
     put(&store, &session(2, 2, 10));
     let elsewhere = session(2, 2, 10).id;
     assert!(matches!(
-        ready(store.insert(&session(3, 1, 10), None, Some(&elsewhere), START)).unwrap(),
+        ready(store.insert(&session(3, 1, 10), None, Some(Replaces::any(elsewhere)), START)).unwrap(),
         Insert::Done { replaced: Some(gone), .. } if gone.id == elsewhere
     ));
     let limit = InsertLimit { most: 1, at_limit: crate::policy::AtLimit::EvictOldest };
@@ -188,7 +188,7 @@ fn a_family_keeps_its_spent_tokens_through_reauthentication() {
         put(&store, &first);
         let _ = ready(store.rotate(&exchange(1, 1, 0))).unwrap();
         let next = Record { family: first.family, ..next };
-        let inserted = ready(store.insert(&next, None, Some(&first.id), START)).unwrap();
+        let inserted = ready(store.insert(&next, None, Some(Replaces::any(first.id)), START)).unwrap();
         assert!(matches!(inserted, Insert::Done { replaced: Some(_), .. }));
         let spent = TokenKey { slot: Slot(1), hash: refresh(1, 0) };
         assert_eq!(ready(store.find(Lookup::Refresh(spent))).unwrap().as_deref(), Some(&next));
@@ -351,7 +351,7 @@ fn sessions_replace_each_other_across_shards() {
                 for round in 0..ROUNDS {
                     let slot = if (thread + round).is_multiple_of(2) { 3 } else { 30 };
                     let record = session(thread * ROUNDS + round, slot, 10);
-                    let inserted = ready(store.insert(&record, None, before.as_ref(), START)).unwrap();
+                    let inserted = ready(store.insert(&record, None, before.map(Replaces::any), START)).unwrap();
                     assert!(
                         matches!(inserted, Insert::Done { replaced, .. } if replaced.as_ref().map(|gone| gone.id) == before)
                     );
@@ -371,6 +371,7 @@ enum Step {
     Revoke { n: u32, all: bool },
     Touch { n: u32, minutes: u32 },
     Sweep { minutes: u32 },
+    Erase { most: u32 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -382,6 +383,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (n.clone(), any::<bool>()).prop_map(|(n, all)| Step::Revoke { n, all }),
         1 => (n, 0_u32..40).prop_map(|(n, minutes)| Step::Touch { n, minutes }),
         1 => (0_u32..12).prop_map(|minutes| Step::Sweep { minutes }),
+        1 => (1_u32..3).prop_map(|most| Step::Erase { most }),
     ]
 }
 
@@ -404,8 +406,8 @@ proptest! {
                     let record = Record { family: FamilyId(wide(n % 3)), ..record };
                     let record = if refreshes { record } else { without_refresh(record) };
                     let limit = limit.map(|most| InsertLimit { most, at_limit: crate::policy::AtLimit::EvictOldest });
-                    let replaces = replaces.map(|n| session(n, place(n), 1).id);
-                    let _ = ready(store.insert(&record, limit, replaces.as_ref(), START)).unwrap();
+                    let replaces = replaces.map(|n| Replaces::any(session(n, place(n), 1).id));
+                    let _ = ready(store.insert(&record, limit, replaces, START)).unwrap();
                 }
                 Step::Rotate { n, generation } => {
                     // A pair that is taken already is refused; that is not what is tested here.
@@ -425,6 +427,9 @@ proptest! {
                     let activity = Activity { seen_at, idle_expires_at: Some(seen_at.plus(MINUTE)) };
                     ready(store.touch(&[Touch { id, slot, activity }])).unwrap();
                 }
+                Step::Erase { most } => {
+                    assert!(ready(store.erase_pairs(START.plus(TICK), most)).unwrap() <= most);
+                }
                 Step::Sweep { minutes } => {
                     ready(store.sweep(START.plus(minutes * MINUTE), 3)).unwrap();
                 }
@@ -443,7 +448,10 @@ proptest! {
                     prop_assert_eq!(found.as_ref(), Some(record));
                 }
             }
-            let spent: usize = store.shards.iter().map(|shard| shard.read().entries()[6]).sum();
+            let sealed = listed.iter().filter_map(|held| held.last_rotation()).filter(|last| !last.sealed_pair.is_empty());
+            let indexed: usize = store.shards.iter().map(|shard| shard.read().entries()[6]).sum();
+            prop_assert_eq!(indexed, sealed.count());
+            let spent: usize = store.shards.iter().map(|shard| shard.read().entries()[7]).sum();
             prop_assert_eq!(spent, held(&store).1);
         }
         while ready(store.sweep(Timestamp::MAX, 1000)).unwrap().more {}

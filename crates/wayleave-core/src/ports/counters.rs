@@ -7,7 +7,7 @@ use crate::lockout::{Counter, Reservation, Rule};
 use crate::time::Timestamp;
 
 /// A keyed hash of what is counted: an identifier, a device. Never the thing itself.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CounterKey(pub [u8; 32]);
 
 /// Keeps counters.

@@ -21,8 +21,8 @@ pub use counters::{CounterKey, Counters};
 pub use invitations::{Invitation, Invitations};
 pub use service_keys::{InsertServiceKey, ServiceKey, ServiceKeys};
 pub use session_store::{
-    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, NextPair, Page, Rotate, Rotation, Scope, SessionStore,
-    Swept, Touch, Update,
+    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, NextPair, Page, Replaces, Rotate, Rotation, Scope,
+    SessionStore, Swept, Touch, Update,
 };
 pub use settings::{SetSetting, Setting, Settings};
 pub use subjects::Subjects;

@@ -23,17 +23,22 @@ use crate::token::{TokenHash, TokenKey};
 pub trait SessionStore: Send + Sync {
     /// Adds a record under a concurrency limit, ending `replaces` in the same step.
     ///
-    /// Never overwrites: an id or token hash that exists is answered with [`Insert::Exists`] and changes nothing. The
-    /// limit counts the subject's records of the same kind that have not ended at `now` (see [`Record::ends_at`]),
-    /// without the one that is replaced. The replaced record ends also when the insertion is refused for the limit.
+    /// Never overwrites: an id or token hash that exists is answered with [`Insert::Exists`] and changes nothing. A
+    /// record that is to be replaced as it was at one revision, and has another or is gone, is [`Insert::Conflict`]
+    /// and changes nothing; that is looked at first.
     ///
-    /// What becomes of a replaced session's refresh tokens is said at [`FamilyId`]. A record whose client does not
-    /// [fit](crate::record::Client::fits) is [`StoreError::Full`], before anything else is looked at.
+    /// The limit counts the subject's records of the same kind that have not ended at `now` (see
+    /// [`Record::has_ended`]), without the one that is replaced. Those that have are marked as found expired, as an
+    /// update would, in the same step: what was not counted must not come back by an activity that is written down
+    /// later. The replaced record ends also when the insertion is refused for the limit.
+    ///
+    /// What becomes of a replaced session's refresh tokens is said at [`FamilyId`]. A record that does not
+    /// [fit](Record::fits) is [`StoreError::Full`], before anything else is looked at.
     async fn insert(
         &self,
         record: &Record,
         limit: Option<InsertLimit>,
-        replaces: Option<&SessionId>,
+        replaces: Option<Replaces>,
         now: Timestamp,
     ) -> Result<Insert, StoreError>;
 
@@ -41,8 +46,8 @@ pub trait SessionStore: Send + Sync {
     async fn find(&self, lookup: Lookup) -> Result<Option<Arc<Record>>, StoreError>;
 
     /// Changes a record if it still has `expected` as its revision. Never creates one, and never changes what
-    /// [`Record::updated_from`] leaves alone. A client that does not
-    /// [fit](crate::record::Client::fits) is [`StoreError::Full`], before anything else is looked at.
+    /// [`Record::updated_from`] leaves alone. A record that does not [fit](Record::fits) is [`StoreError::Full`],
+    /// before anything else is looked at.
     async fn update(&self, record: &Record, expected: Revision) -> Result<Update, StoreError>;
 
     /// Exchanges a refresh token in one step, by the verdict of [`crate::refresh::judge`]:
@@ -82,6 +87,13 @@ pub trait SessionStore: Send + Sync {
     /// many were written.
     async fn touch(&self, touches: &[Touch]) -> Result<usize, StoreError>;
 
+    /// Erases the sealed pairs of rotations that happened before `before`: of at most `most` records. Says
+    /// how many it erased; fewer than `most` means that none is left. Does not count as a revision.
+    ///
+    /// To be called soon after the refresh window has closed: until then a copy of the store and a spent token still
+    /// yield the pair that is in force.
+    async fn erase_pairs(&self, before: Timestamp, most: u32) -> Result<u32, StoreError>;
+
     /// Removes what ended before `before`: at most `most` records, with their spent tokens, and at most `most` tickets
     /// that expired. A store that keeps other things that expire may remove them along, within the same bound.
     async fn sweep(&self, before: Timestamp, most: u32) -> Result<Swept, StoreError>;
@@ -102,6 +114,29 @@ pub struct InsertLimit {
     pub at_limit: AtLimit,
 }
 
+/// The record that an insertion puts an end to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Replaces {
+    /// Which.
+    pub id: SessionId,
+    /// As it was at this revision; `None` for however it is, or for one that may be gone.
+    pub expected: Option<Revision>,
+}
+
+impl Replaces {
+    /// This record, however it is, if it is there.
+    #[must_use]
+    pub const fn any(id: SessionId) -> Self {
+        Self { id, expected: None }
+    }
+
+    /// This record as it is.
+    #[must_use]
+    pub const fn exactly(record: &Record) -> Self {
+        Self { id: record.id, expected: Some(record.revision) }
+    }
+}
+
 /// What became of an insertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -117,6 +152,8 @@ pub enum Insert {
     Exists,
     /// The limit is reached and refuses.
     Refused,
+    /// The record to replace is gone, or no longer as it was expected to be.
+    Conflict,
 }
 
 /// How a record is looked for.

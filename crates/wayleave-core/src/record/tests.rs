@@ -195,6 +195,7 @@ fn absurd_times_are_survived() {
         for token in clocks(START) {
             let mut record = record();
             (record.absolute_expires_at, record.token_expires_at) = (absolute, token);
+            record.created_at = Timestamp::MIN;
             for seen_at in clocks(START) {
                 for idle in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
                     for now in clocks(START) {
@@ -370,13 +371,36 @@ fn activity_moves_forward_end_by_end() {
 }
 
 #[test]
-fn a_label_fits_up_to_its_limit() {
-    let client = |label: Option<String>| Client { label: label.map(Into::into), ..Client::default() };
-    assert!(client(None).fits());
-    assert!(client(Some("x".repeat(MAX_LABEL))).fits());
-    assert!(!client(Some("x".repeat(MAX_LABEL + 1))).fits());
-    // Bytes count, not characters.
-    assert!(!client(Some("ü".repeat(MAX_LABEL / 2 + 1))).fits());
+fn texts_fit_up_to_their_limits() {
+    type Put = fn(&mut Record, Box<str>);
+    let texts: [(usize, Put); 3] = [
+        (MAX_LABEL, |record, text| record.client.label = Some(text)),
+        (MAX_NETWORK, |record, text| record.client.network = Some(text)),
+        (MAX_LICENCE, |record, text| record.licence = Some(text)),
+    ];
+    assert!(record().fits());
+    for (most, put) in texts {
+        // Bytes count, not characters.
+        for (text, fits) in [("x".repeat(most), true), ("x".repeat(most + 1), false), ("ü".repeat(most / 2 + 1), false)]
+        {
+            let mut record = record();
+            put(&mut record, text.into());
+            assert_eq!(record.fits(), fits, "{most}");
+        }
+    }
+}
+
+/// R017: a session that a wrong clock opened is over as soon as the clock is right, however far ahead its ends lie; one
+/// that another node opened a little ahead is not.
+#[test]
+fn what_was_opened_in_the_future_is_over() {
+    for (ahead, over) in [(Duration::ZERO, false), (MAX_CLOCK_SKEW, false), (MAX_CLOCK_SKEW + TICK, true), (YEAR, true)]
+    {
+        let now = START.minus(ahead);
+        let record = record();
+        assert_eq!(record.passed(now, None, record.activity()), over.then_some(Limit::Absolute), "{ahead:?}");
+        assert_eq!(record.has_ended(now), over, "{ahead:?}");
+    }
 }
 
 prop_compose! {
@@ -387,6 +411,7 @@ prop_compose! {
     ) -> Record {
         let fixture = record();
         Record {
+            created_at: Timestamp::MIN,
             last_seen_at: Timestamp::MIN,
             absolute_expires_at: Timestamp::from_millis(absolute),
             token_expires_at: Timestamp::from_millis(token),

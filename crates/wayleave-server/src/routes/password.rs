@@ -15,7 +15,7 @@ use wayleave_core::subject::Subject;
 use wayleave_core::token::LinkToken;
 use wayleave_password::{Outcome, Password, SetPasswordError, Verified, Weak};
 
-use super::opening::{Opening, TokenAnswer, TransportChoice, open_session, set_session_cookies};
+use super::opening::{self, Opening, TokenAnswer, TransportChoice, open_session, set_session_cookies};
 use super::sign_in;
 use crate::access::{Carrier, Context, must_change_password};
 use crate::accounts::{Before, Proved, own_account, replace_password};
@@ -133,7 +133,7 @@ pub async fn change_password(
         };
         open_session(&app, &context, proof.evidence, opening).await?
     } else {
-        let freshness = Freshness { refreshable: transport == TransportChoice::Bearer };
+        let freshness = freshness(&context, transport);
         app.manager.reauthenticate(session, proof.evidence, freshness, &context.origin).await?
     };
     reauthenticated(&app, transport, &opened)
@@ -176,14 +176,17 @@ pub async fn step_up(
     let account = own_account(&app, &context).await?;
     let evidence = prove_again(&app, &context, &account, &request.password).await?.evidence;
     let transport = transport(&context);
-    let freshness = Freshness { refreshable: transport == TransportChoice::Bearer };
-    let opened = app.manager.reauthenticate(session, evidence, freshness, &context.origin).await?;
+    let opened = app.manager.reauthenticate(session, evidence, freshness(&context, transport), &context.origin).await?;
     app.record(crate::audit::Entry {
         subject: session.subject().map(|subject| subject.as_str().into()),
         session: Some(app.reference(&opened.record.id)),
         ..context.entry("session.step_up")
     });
     reauthenticated(&app, transport, &opened)
+}
+
+fn freshness(context: &Context, transport: TransportChoice) -> Freshness {
+    Freshness { refreshable: transport == TransportChoice::Bearer, client: opening::client(context) }
 }
 
 fn transport(context: &Context) -> TransportChoice {

@@ -4,17 +4,23 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use wayleave_core::id::SessionId;
 use wayleave_core::policy::AtLimit;
-use wayleave_core::ports::{Gone, Insert, InsertLimit, StoreError};
-use wayleave_core::record::Record;
+use wayleave_core::ports::{Gone, Insert, InsertLimit, Replaces, StoreError};
+use wayleave_core::record::{MAX_CLOCK_SKEW, Record, Revision};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 
 use super::gone;
+use crate::columns::Columns;
 use crate::error::failed;
 use crate::sealing::Sealing;
 use crate::stored::{INSERT, SealedColumns, bind_identity, bind_state, returning_gone, seal_rotation_client};
 use crate::writer::Write;
 
+pub(crate) const REVISION: &str = "SELECT revision FROM sessions WHERE id = ?1 AND prefix = ?2";
+// As `Record::has_ended` and `Record::found_expired` have it.
+pub(crate) const MARK_ENDED: &str = "UPDATE sessions SET expired_at = ?3, ends_at = min(ends_at, ?3), \
+     revision = revision + 1 WHERE subject = ?1 AND kind = ?2 AND expired_at IS NULL AND id <> ?4 \
+     AND (ends_at <= ?3 OR created_at > ?5)";
 const END: &str = returning_gone!("DELETE FROM sessions WHERE id = ?1 AND prefix = ?2");
 pub(crate) const COUNT: &str =
     "SELECT count(*) FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 AND id <> ?4";
@@ -32,7 +38,7 @@ pub(super) struct InsertRecord {
     sealed: SealedColumns,
     rotation_client: Option<Box<[u8]>>,
     limit: Option<InsertLimit>,
-    replaces: Option<SessionId>,
+    replaces: Option<Replaces>,
     now: Timestamp,
 }
 
@@ -40,14 +46,14 @@ impl InsertRecord {
     pub(super) fn new(
         record: &Record,
         limit: Option<InsertLimit>,
-        replaces: Option<&SessionId>,
+        replaces: Option<Replaces>,
         now: Timestamp,
         sealing: &Sealing,
     ) -> Result<Self, StoreError> {
-        if !record.client.fits() {
+        if !record.fits() {
             return Err(StoreError::Full);
         }
-        let last = record.refresh.as_ref().and_then(|refresh| refresh.last.as_ref());
+        let last = record.last_rotation();
         let rotation_client = match last {
             Some(last) => seal_rotation_client(sealing, last.client, last.predecessor)?,
             None => None,
@@ -57,9 +63,31 @@ impl InsertRecord {
             sealed: SealedColumns::of(record, sealing)?,
             rotation_client,
             limit,
-            replaces: replaces.copied(),
+            replaces,
             now,
         })
+    }
+
+    /// Whether the record to replace is as it was expected to be.
+    async fn is_as_expected(&self, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+        let Some(Replaces { id, expected: Some(expected) }) = self.replaces else {
+            return Ok(true);
+        };
+        let held = sqlx::query(REVISION).bind(id.bytes().to_vec()).bind(id.prefix().as_str());
+        let held = held.fetch_optional(connection).await.map_err(failed)?;
+        let held = held.map(|row| Columns(&row).number("revision").map(Revision)).transpose()?;
+        Ok(held == Some(expected))
+    }
+
+    /// Marks what has ended, so that it is not counted today and back tomorrow.
+    async fn mark_ended(&self, connection: &mut SqliteConnection, subject: &Subject) -> Result<(), StoreError> {
+        let mark = sqlx::query(MARK_ENDED)
+            .bind(subject.as_str())
+            .bind(self.record.kind.as_str())
+            .bind(self.now.as_millis())
+            .bind(self.record.id.bytes().to_vec())
+            .bind(self.now.plus(MAX_CLOCK_SKEW).as_millis());
+        mark.execute(connection).await.map_err(failed).map(drop)
     }
 
     /// How many must go so that the new record keeps to the limit.
@@ -101,6 +129,9 @@ impl Write for InsertRecord {
 
     async fn run(&self, connection: &mut SqliteConnection) -> Result<Insert, StoreError> {
         let Self { record, sealed, rotation_client, limit, replaces, now: _ } = self;
+        if !self.is_as_expected(connection).await? {
+            return Ok(Insert::Conflict);
+        }
         // First the new one: what it replaces may be the last of its family, whose spent tokens have to stay.
         let insert =
             bind_identity(bind_state(sqlx::query(INSERT), record, sealed)?, record, rotation_client.as_deref());
@@ -108,12 +139,13 @@ impl Write for InsertRecord {
             return Ok(Insert::Exists);
         }
         let replaced = match replaces {
-            Some(id) => end(connection, id).await?,
+            Some(Replaces { id, expected: _ }) => end(connection, id).await?,
             None => None,
         };
         let (Some(limit), Some(subject)) = (limit, &record.subject) else {
             return Ok(Insert::Done { replaced, evicted: Vec::new() });
         };
+        self.mark_ended(connection, subject).await?;
         let excess = self.excess(connection, subject, limit.most).await?;
         if excess <= 0 {
             return Ok(Insert::Done { replaced, evicted: Vec::new() });

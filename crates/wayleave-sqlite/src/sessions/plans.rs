@@ -28,9 +28,12 @@ async fn hot_statements_go_by_their_index() {
         (BY_REFRESH, &[ID, "sessions_by_refresh", "PRIMARY KEY (hash=?)", "sessions_by_family"]),
         (stored::UPDATE, &[ID]),
         (insert::COUNT, &["sessions_by_subject"]),
+        (insert::REVISION, &[ID]),
+        (insert::MARK_ENDED, &["sessions_by_subject"]),
         (insert::EVICT_OLDEST, &[ID, "sessions_by_subject"]),
         (insert::EVICT_LEAST_RECENTLY_SEEN, &[ID, "sessions_by_subject"]),
         (rotate::ROTATE, &[ID]),
+        (rotate::ERASE_PAIRS, &[ID, "sessions_by_sealed_pair (rotation_at<?)"]),
         (rotate::FORGET_OLDEST, &["PRIMARY KEY (hash=?)", "COVERING INDEX spent_refresh_tokens_by_family"]),
         (revoke::ONE, &[ID]),
         (revoke::OTHERS, &["sessions_by_subject"]),
@@ -78,9 +81,15 @@ async fn the_census_reads_an_index_alone() {
 async fn pages_are_not_sorted() {
     let connection = &mut connection().await;
     let audit = audit::statement(&wayleave_core::ports::AuditQuery::default(), 10).into_string();
-    for statement in
-        [list::OF_SUBJECT, list::OF_EVERYBODY, sweep::RECORDS, sweep::TICKETS, known_devices::SWEEP, &audit]
-    {
+    for statement in [
+        list::OF_SUBJECT,
+        list::OF_EVERYBODY,
+        rotate::ERASE_PAIRS,
+        sweep::RECORDS,
+        sweep::TICKETS,
+        known_devices::SWEEP,
+        &audit,
+    ] {
         let plan = plan(connection, statement).await;
         assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?} of {statement}");
     }

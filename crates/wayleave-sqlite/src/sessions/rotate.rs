@@ -1,4 +1,5 @@
-//! `rotate`: exchanges a refresh token by the verdict of [`judge`], inside the transaction that acts on it.
+//! `rotate`: exchanges a refresh token by the verdict of [`judge`], inside the transaction that acts on it. And
+//! `erase_pairs`: what is kept for those who lost the answer goes when nobody may ask again.
 
 use std::sync::Arc;
 
@@ -7,18 +8,21 @@ use sqlx::SqliteConnection;
 use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, Scope, StoreError};
 use wayleave_core::record::{Activity, LastRotation, Record, Refresh};
 use wayleave_core::refresh::{Verdict, judge};
+use wayleave_core::time::Timestamp;
 
 use super::by;
 use super::revoke::Revoke;
 use crate::columns::integer;
 use crate::error::{Malformed, failed};
 use crate::sealing::Sealing;
-use crate::stored::{decode, seal_rotation_client};
+use crate::stored::{decode, seal_rotation_client, sealed_pair};
 use crate::writer::Write;
 
 pub(crate) const ROTATE: &str = "UPDATE sessions SET token = ?2, refresh = ?3, generation = ?4, rotation_predecessor = ?5, \
      rotation_at = ?6, rotation_client = ?7, rotation_pair = ?8, last_seen_at = ?9, idle_expires_at = ?10, \
      token_expires_at = ?11, ends_at = ?12, revision = ?13 WHERE id = ?1";
+pub(crate) const ERASE_PAIRS: &str = "UPDATE sessions SET rotation_pair = NULL WHERE id IN \
+     (SELECT id FROM sessions WHERE rotation_pair IS NOT NULL AND rotation_at < ?1 ORDER BY rotation_at LIMIT ?2)";
 const SPEND: &str = "INSERT INTO spent_refresh_tokens (hash, family, at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (hash) DO UPDATE SET at = excluded.at";
 pub(crate) const FORGET_OLDEST: &str = "DELETE FROM spent_refresh_tokens WHERE hash IN \
@@ -71,7 +75,7 @@ impl RotateRecord {
             .bind(presented.hash.0.to_vec())
             .bind(now.as_millis())
             .bind(self.sealed_client.as_deref())
-            .bind(sealed.as_ref())
+            .bind(sealed_pair(sealed))
             .bind(record.last_seen_at.as_millis())
             .bind(record.idle_expires_at.map(|at| at.as_millis()))
             .bind(record.token_expires_at.as_millis())
@@ -103,12 +107,28 @@ impl Write for RotateRecord {
         match judge(&held, presented.hash, *client, *now, *window) {
             Verdict::Rotate => self.exchange(connection, held).await,
             Verdict::Repeat => {
-                let last = held.refresh.as_ref().and_then(|refresh| refresh.last.as_ref());
+                let last = held.last_rotation();
                 let sealed_pair = last.map(|last| last.sealed_pair.clone()).ok_or(Malformed("rotation"))?;
                 Ok(Rotate::Repeat { record: Arc::new(held), sealed_pair })
             }
             Verdict::Reuse => Ok(Rotate::Reuse(Revoke(Scope::Family(held.slot, held.family)).run(connection).await?)),
             Verdict::Expired(limit) => Ok(Rotate::Expired(Arc::new(held), limit)),
         }
+    }
+}
+
+pub(super) struct ErasePairs {
+    pub(super) before: Timestamp,
+    pub(super) most: u32,
+}
+
+#[async_trait]
+impl Write for ErasePairs {
+    type Output = u32;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<u32, StoreError> {
+        let erase = sqlx::query(ERASE_PAIRS).bind(self.before.as_millis()).bind(self.most);
+        let erased = erase.execute(connection).await.map_err(failed)?.rows_affected();
+        Ok(u32::try_from(erased).unwrap_or(u32::MAX))
     }
 }

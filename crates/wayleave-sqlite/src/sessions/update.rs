@@ -22,7 +22,7 @@ pub(super) struct UpdateRecord {
 
 impl UpdateRecord {
     pub(super) fn new(changed: &Record, expected: Revision, sealing: &Sealing) -> Result<Self, StoreError> {
-        if !changed.client.fits() {
+        if !changed.fits() {
             return Err(StoreError::Full);
         }
         let sealed = SealedColumns::of(changed, sealing)?;

@@ -17,7 +17,7 @@ impl SessionStore for Tickets {
         &self,
         _: &Record,
         _: Option<InsertLimit>,
-        _: Option<&SessionId>,
+        _: Option<Replaces>,
         _: Timestamp,
     ) -> Result<Insert, StoreError> {
         unused()
@@ -55,6 +55,10 @@ impl SessionStore for Tickets {
     }
 
     async fn touch(&self, _: &[Touch]) -> Result<usize, StoreError> {
+        unused()
+    }
+
+    async fn erase_pairs(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
         unused()
     }
 

@@ -379,7 +379,9 @@ impl Slot {
                     Some(Loaded::Nobody { .. } | Loaded::Data { .. }) | None => return Err(SignInError::SomebodyElse),
                 };
                 let evidence = self.testify(&sign_in).await?;
-                let freshness = wayleave::Freshness { refreshable: false };
+                let known = &session.record().client;
+                let client = Client { label: sign_in.label.clone().or_else(|| known.label.clone()), ..known.clone() };
+                let freshness = wayleave::Freshness { refreshable: false, client };
                 let opened = manager.reauthenticate(&session, evidence, freshness, &Origin::default()).await?;
                 self.go_on(opened).await
             }

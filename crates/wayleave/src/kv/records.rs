@@ -216,6 +216,8 @@ impl SessionStore for RecordSessions {
             None => match self.answered(self.store.insert(&record, None, None, now).await)? {
                 Insert::Done { .. } => Ok(()),
                 Insert::Refused => Err(StoreError::Full.into()),
+                // Nothing was to be replaced.
+                Insert::Conflict => Err(SaveError::Conflict),
                 Insert::Exists => match self.find(&place).await? {
                     Some(held) if !is_over(&held, now) => Err(SaveError::Conflict),
                     Some(_) | None => Err(SaveError::Gone),

@@ -19,30 +19,25 @@ pub struct Background {
     pub sweep_every: Duration,
     /// Records in one step of a sweep.
     pub sweep_batch: u32,
+    /// Between two looks for pairs whose refresh window has closed.
+    pub erase_every: Duration,
     /// How long an ended session stays on record, so that its client can be told that it expired.
     pub keep_ended: Duration,
 }
 
 impl Default for Background {
-    /// Activity every 2 s in batches of 1,000; sweeps every minute in steps of 1,000; ended sessions kept for a day.
+    /// Activity every 2 s in batches of 1,000; sweeps every minute in steps of 1,000; pairs erased every 20 s; ended
+    /// sessions kept for a day.
     fn default() -> Self {
         Self {
             flush_every: Duration::from_secs(2),
             flush_batch: 1000,
             sweep_every: Duration::from_secs(60),
             sweep_batch: 1000,
+            erase_every: Duration::from_secs(20),
             keep_ended: Duration::from_secs(86_400),
         }
     }
-}
-
-/// What one round of upkeep did.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
-pub struct Kept {
-    /// Touches written.
-    pub touched: usize,
-    /// Records and tickets removed.
-    pub swept: Swept,
 }
 
 /// Between two rounds of anything, at least.
@@ -54,12 +49,17 @@ impl SessionManager {
         // An interval of no length would be a panic.
         let mut flush = tokio::time::interval(background.flush_every.max(SHORTEST));
         let mut sweep = tokio::time::interval(background.sweep_every.max(SHORTEST));
+        let mut erase = tokio::time::interval(background.erase_every.max(SHORTEST));
+        erase.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = flush.tick() => report("writing activity down", self.flush(background.flush_batch).await.map(drop)),
+                _ = erase.tick() => {
+                    report("erasing spent pairs", self.erase_pairs(background.sweep_batch).await.map(drop));
+                }
                 _ = sweep.tick() => {
                     // A long sweep does not hold up the end: what it leaves, the next one removes.
                     tokio::select! {
@@ -91,6 +91,23 @@ impl SessionManager {
             written += touches.len();
         }
         Ok(written)
+    }
+
+    /// Erases the sealed pairs whose refresh window has closed, in steps of `batch` that let others in between; how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot.
+    pub async fn erase_pairs(&self, batch: u32) -> Result<u64, StoreError> {
+        let before = self.clock.now().minus(self.rules().refresh_window);
+        let mut erased = 0;
+        loop {
+            let step = self.state.store.erase_pairs(before, batch.max(1)).await?;
+            erased += u64::from(step);
+            if step < batch.max(1) {
+                return Ok(erased);
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Removes what ended more than `keep_ended` ago, in steps of `batch` that let others in between.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wayleave_core::authentication::{Authentication, Evidence};
-use wayleave_core::policy::TokenFormat;
-use wayleave_core::ports::{Lookup, StoreError, Update};
-use wayleave_core::record::{Record, Revision};
+use wayleave_core::authentication::Evidence;
+use wayleave_core::decide;
+use wayleave_core::policy::{FingerprintMode, TokenFormat};
+use wayleave_core::ports::{Lookup, Replaces, StoreError, Update};
+use wayleave_core::record::{Client, Record, Revision};
 
 use super::live::{Key, Session};
 use super::open::{self, Draft, Place};
@@ -16,10 +17,12 @@ use super::{Open, OpenError, Opened, Origin, SessionManager, token_lifetime};
 use crate::events::What;
 
 /// How a re-authenticated session goes on.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freshness {
     /// Whether the client holds a refresh token and gets a new one.
     pub refreshable: bool,
+    /// The client that proved itself: from now on the session is bound to this one (R027).
+    pub client: Client,
 }
 
 /// Why a session was not extended.
@@ -50,6 +53,11 @@ pub enum UpdateError<E> {
     Store(#[from] StoreError),
 }
 
+/// A session was changed by others whenever it was to be replaced.
+#[derive(Copy, Clone, Debug, thiserror::Error)]
+#[error("the session is changed by too many at once")]
+struct Contended;
+
 /// How often a change is tried again when somebody else was first.
 const ATTEMPTS: usize = 16;
 
@@ -69,11 +77,11 @@ impl SessionManager {
         let policy = rules.kinds.policy(session.kind()).ok_or(ExtendError::Gone)?;
         let telling = Telling { what: What::Renewed, origin };
         let changed = self.change_and_tell(session.record(), Some(telling), |record| {
-            let idle = policy.idle(record.remembered, rules.session_timeout);
-            let activity = later(session.live.activity(), self.state.pending.latest(&record.id, record.activity()));
-            if record.passed(now, idle, activity).is_some() {
+            let activity = later(session.live.activity(), self.state.pending.latest(record));
+            if decide::passed(policy, rules.session_timeout, record, activity, now).is_some() {
                 return Err(Over);
             }
+            let idle = policy.idle(record.remembered, rules.session_timeout);
             let format = if record.refresh.is_some() { policy.token_format } else { TokenFormat::Opaque };
             let allowed = token_lifetime(policy, format, record.remembered);
             let lifetime = duration.map_or(allowed, |asked| asked.min(allowed));
@@ -92,11 +100,18 @@ impl SessionManager {
     }
 
     /// Puts a freshly proved session in the place of `session`: a new id and new tokens, the same lineage, data and
-    /// absolute limit (R011, R025).
+    /// absolute limit (R011, R025), bound to the client that proved itself.
+    ///
+    /// It is made from the record as it is now, not as it was validated, and takes that record's place only while
+    /// nobody changes it: a change that comes in between is kept, or the proof is tried on what it left.
+    ///
+    /// Methods, level and time are those of the new proof alone (RFC 8176, RFC 9470): together they say what happened
+    /// at `auth_time`, and what was proved before that is in the audit log. A kind that requires a level requires it of
+    /// every proof; two weaker ones at different times are not one that is stronger.
     ///
     /// # Errors
-    /// [`OpenError::Refused`] when the evidence is about somebody else or the session is gone, and as
-    /// [`SessionManager::open`].
+    /// [`OpenError::Refused`] when the evidence is about somebody else, or the session is gone, over, or of a client
+    /// that its kind does not let change; and as [`SessionManager::open`].
     pub async fn reauthenticate(
         &self,
         session: &Session,
@@ -107,42 +122,56 @@ impl SessionManager {
         if !self.authority.recognises(&evidence) {
             return Err(OpenError::ForeignEvidence);
         }
-        let record = session.record();
-        if record.subject.as_ref() != Some(evidence.subject()) {
+        let validated = session.record();
+        if validated.subject.as_ref() != Some(evidence.subject()) {
             return Err(OpenError::Refused);
         }
-        let rules = self.rules();
-        let policy = rules.kinds.policy(&record.kind).ok_or(OpenError::UnknownKind)?;
-        let standing = self.subjects.standing(evidence.subject()).await?;
-        open::admit(policy, &standing, &evidence, self.clock.now())?;
-        let fresh = evidence.authentication();
-        let methods = record.authentication.map_or(fresh.methods, |known| {
-            fresh.methods.iter().fold(known.methods, wayleave_core::authentication::Methods::with)
-        });
-        let open = Open {
-            kind: record.kind.clone(),
-            permissions: None,
-            duration: None,
-            remember: record.remembered,
-            refreshable: freshness.refreshable,
-            client: record.client.clone(),
-            replaces: Some(record.id),
-            data: record.data.clone(),
-            context: record.context.clone(),
-        };
-        let draft = Draft {
-            policy,
-            idle: policy.idle(record.remembered, rules.session_timeout),
-            now: self.clock.now(),
-            slot: record.slot,
-            subject: Some(evidence.subject().clone()),
-            authentication: Some(Authentication { methods, ..fresh }),
-            epoch: evidence.epoch(),
-            permissions: record.permissions.under(&policy.ceiling).under(&standing.ceiling).under(evidence.ceiling()),
-            lineage: Some(record),
-            open: &open,
-        };
-        self.insert(&draft, Place::Of(record.id), origin).await
+        for _ in 0..ATTEMPTS {
+            let found = self.state.store.find(Lookup::Id(validated.slot, validated.id)).await?;
+            let record = found.ok_or(OpenError::Refused)?;
+            let standing = self.subjects.standing(evidence.subject()).await?;
+            let (rules, now) = (self.rules(), self.clock.now());
+            let policy = rules.kinds.policy(&record.kind).ok_or(OpenError::UnknownKind)?;
+            let activity = later(session.live.activity(), self.state.pending.latest(&record));
+            let shown = freshness.client.fingerprint;
+            let changed = policy.fingerprint == FingerprintMode::Revoke
+                && decide::drifted(policy.fingerprint, &record.client, shown);
+            if changed || decide::passed(policy, rules.session_timeout, &record, activity, now).is_some() {
+                return Err(OpenError::Refused);
+            }
+            open::admit(policy, &standing, &evidence, now)?;
+            let open = Open {
+                kind: record.kind.clone(),
+                permissions: None,
+                duration: None,
+                remember: record.remembered,
+                refreshable: freshness.refreshable,
+                client: freshness.client.clone(),
+                replaces: None,
+                data: record.data.clone(),
+                context: record.context.clone(),
+            };
+            let draft = Draft {
+                policy,
+                idle: policy.idle(record.remembered, rules.session_timeout),
+                now,
+                slot: record.slot,
+                subject: Some(evidence.subject().clone()),
+                authentication: Some(evidence.authentication()),
+                epoch: evidence.epoch(),
+                permissions: record
+                    .permissions
+                    .under(&policy.ceiling)
+                    .under(&standing.ceiling)
+                    .under(evidence.ceiling()),
+                lineage: Some(&record),
+                open: &open,
+            };
+            if let Some(opened) = self.insert(&draft, Place::Of(Replaces::exactly(&record)), origin).await? {
+                return Ok(opened);
+            }
+        }
+        Err(StoreError::unavailable(Contended).into())
     }
 
     /// Changes a record by compare-and-set, trying again on the newest state when somebody else was first. `change`

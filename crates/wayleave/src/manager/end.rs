@@ -38,8 +38,7 @@ impl SessionManager {
                 Scope::One(..) | Scope::Family(..) if gone.is_empty() => state.doubt([slot; 2]),
                 Scope::One(..) | Scope::Family(..) => {}
                 // Also those whose record is gone already, swept in the gap before their activity was written down.
-                Scope::Others { subject, slot, keep } => state.forget_subject(slot, &subject, Some(keep)),
-                Scope::All { subject, slot } => state.forget_subject(slot, &subject, None),
+                Scope::Others { slot, .. } | Scope::All { slot, .. } => state.doubt([slot; 2]),
             }
             Ok(gone)
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wayleave_core::decide::{self, StepUp};
 use wayleave_core::id::SessionId;
 use wayleave_core::permission::Permissions;
-use wayleave_core::policy::KindName;
+use wayleave_core::policy::{FingerprintMode, KindName};
 use wayleave_core::record::{Activity, Fingerprint, Record, Times};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
@@ -29,11 +29,9 @@ pub(super) struct Live {
     times: Times,
     pub(super) permissions: Permissions,
     pub(super) idle: Option<Duration>,
-    /// Whether the kind looks at fingerprints.
-    pub(super) watched: bool,
+    /// What the kind makes of a changed client.
+    pub(super) mode: FingerprintMode,
     pub(super) drifted: bool,
-    /// The client changed, and the kind wants a fresh proof before anything sensitive then.
-    pub(super) suspect: bool,
     /// When its subject's standing ends by itself.
     until: Option<Timestamp>,
     pub(super) epoch: u64,
@@ -48,9 +46,8 @@ pub(super) struct Judged {
     pub(super) record: Arc<Record>,
     pub(super) permissions: Permissions,
     pub(super) idle: Option<Duration>,
-    pub(super) watched: bool,
+    pub(super) mode: FingerprintMode,
     pub(super) drifted: bool,
-    pub(super) suspect: bool,
     /// When its subject's standing ends by itself.
     pub(super) until: Option<Timestamp>,
     pub(super) epoch: u64,
@@ -58,12 +55,12 @@ pub(super) struct Judged {
 
 impl Live {
     pub(super) fn new(judged: Judged, seen_at: Timestamp) -> Self {
-        let Judged { record, permissions, idle, watched, drifted, suspect, until, epoch } = judged;
+        let Judged { record, permissions, idle, mode, drifted, until, epoch } = judged;
         let seen = seen_at.as_millis();
         let noted_at = AtomicI64::new(record.last_seen_at.as_millis().max(seen));
         let seen_at = AtomicI64::new(seen);
         let times = record.times();
-        Self { record, times, permissions, idle, watched, drifted, suspect, until, epoch, seen_at, noted_at }
+        Self { record, times, permissions, idle, mode, drifted, until, epoch, seen_at, noted_at }
     }
 
     /// The latest activity. Its idle end follows from the limit under which this entry was judged.
@@ -88,14 +85,7 @@ impl Live {
 
     /// Whether a request that shows `fingerprint` is judged as this was.
     pub(super) fn judged_for(&self, fingerprint: Option<Fingerprint>) -> bool {
-        if !self.watched {
-            return true;
-        }
-        let differs = match (self.record.client.fingerprint, fingerprint) {
-            (Some(known), Some(shown)) => known != shown,
-            (None, _) | (_, None) => false,
-        };
-        self.drifted == differs
+        self.drifted == decide::drifted(self.mode, &self.record.client, fingerprint)
     }
 
     /// Moves the activity to `now`; gives it back when it is time to write it down.
@@ -186,7 +176,8 @@ impl Session {
     /// # Errors
     /// [`StepUp`] when a fresh proof is needed.
     pub fn fresh(&self, most: Duration, now: Timestamp) -> Result<(), StepUp> {
-        if self.live.suspect {
+        // The client changed, and the kind wants a fresh proof before anything sensitive then.
+        if self.live.drifted && self.live.mode == FingerprintMode::StepUp {
             return Err(StepUp { max_age: most });
         }
         decide::fresh(&self.live.record, most, now)

@@ -31,7 +31,7 @@ use crate::epochs::Epochs;
 use crate::events::Subscription;
 use crate::jwt::{Audience, KeySet};
 
-pub use background::{Background, Kept};
+pub use background::Background;
 pub use change::{ExtendError, Freshness, UpdateError};
 pub use end::Ended;
 pub use live::Session;

@@ -11,7 +11,7 @@ use wayleave_core::entries::Entries;
 use wayleave_core::id::{FamilyId, SessionId, Slot};
 use wayleave_core::permission::Permissions;
 use wayleave_core::policy::{AtLimit, KindName, Policy, TokenFormat};
-use wayleave_core::ports::{EntropyFailure, Gone, Insert, InsertLimit, Lookup, Scope, StoreError};
+use wayleave_core::ports::{EntropyFailure, Gone, Insert, InsertLimit, Lookup, Replaces, StoreError};
 use wayleave_core::record::{Client, Record, Refresh, Revision};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
@@ -133,7 +133,8 @@ impl SessionManager {
             open: &open,
         };
         let limit = InsertLimit { most: policy.concurrency.most, at_limit: policy.concurrency.at_limit };
-        self.insert(&draft, Place::New { limit: Some(limit), replaces: open.replaces }, origin).await
+        let place = Place::New { limit: Some(limit), replaces: open.replaces };
+        self.insert(&draft, place, origin).await?.ok_or(OpenError::Refused)
     }
 
     /// Opens a session that is nobody's: a place for data before anybody signs in. It has no permissions, and signing in
@@ -156,23 +157,30 @@ impl SessionManager {
             lineage: None,
             open: &open,
         };
-        self.insert(&draft, Place::New { limit: None, replaces: open.replaces }, origin).await
+        let place = Place::New { limit: None, replaces: open.replaces };
+        self.insert(&draft, place, origin).await?.ok_or(OpenError::Refused)
     }
 
-    /// Inserts a record made from `draft`, and tells what happened.
-    pub(super) async fn insert(&self, draft: &Draft<'_>, place: Place, origin: &Origin) -> Result<Opened, OpenError> {
+    /// Inserts a record made from `draft`, and tells what happened. Nothing, when the place that it was to take is no
+    /// longer as it was.
+    pub(super) async fn insert(
+        &self,
+        draft: &Draft<'_>,
+        place: Place,
+        origin: &Origin,
+    ) -> Result<Option<Opened>, OpenError> {
         for _ in 0..ATTEMPTS {
             let (record, issued) = self.mint(draft)?;
             let record = Arc::new(record);
-            let replaced_slot = place.replaces().map_or(record.slot, |id| self.slot(&id));
+            let replaced_slot = place.replaces().map_or(record.slot, |replaces| self.slot(&replaces.id));
             let (slots, now) = ([record.slot, replaced_slot], draft.now);
             let (inserted, origin) = (Arc::clone(&record), origin.clone());
             let change =
                 |state: Arc<State>| async move { put(&state, &inserted, place, &origin, now, replaced_slot).await };
             match self.state.settle(slots, change).await? {
-                Put::In { evicted } => return Ok(Opened { record, issued, evicted }),
+                Put::In { evicted } => return Ok(Some(Opened { record, issued, evicted })),
                 Put::OverLimit => return Err(OpenError::LimitReached),
-                Put::Nowhere => return Err(OpenError::Refused),
+                Put::Moved => return Ok(None),
                 Put::Exists => {}
             }
         }
@@ -298,15 +306,15 @@ pub(super) struct Draft<'a> {
 pub(super) enum Place {
     /// Beside the others of its subject, and instead of the session that the same browser had.
     New { limit: Option<InsertLimit>, replaces: Option<SessionId> },
-    /// Where this one is. Nowhere, when that one is gone: a session that was ended does not go on.
-    Of(SessionId),
+    /// Where this one is, as it is. Nowhere, when that one is gone: a session that was ended does not go on.
+    Of(Replaces),
 }
 
 impl Place {
-    const fn replaces(self) -> Option<SessionId> {
+    fn replaces(self) -> Option<Replaces> {
         match self {
-            Self::New { replaces, .. } => replaces,
-            Self::Of(id) => Some(id),
+            Self::New { replaces, .. } => replaces.map(Replaces::any),
+            Self::Of(replaces) => Some(replaces),
         }
     }
 }
@@ -315,7 +323,7 @@ impl Place {
 enum Put {
     In { evicted: Vec<Gone> },
     OverLimit,
-    Nowhere,
+    Moved,
     Exists,
 }
 
@@ -334,20 +342,20 @@ async fn put(
     };
     // A refusal ends the replaced session all the same and does not say what it was.
     let ending = match replaces.filter(|_| refuses) {
-        Some(id) => state.store.find(Lookup::Id(replaced_slot, id)).await?,
+        Some(Replaces { id, expected: _ }) => state.store.find(Lookup::Id(replaced_slot, id)).await?,
         None => None,
     };
-    match state.store.insert(record, limit, replaces.as_ref(), now).await? {
+    if limit.is_some() {
+        // The store counts by what is written down.
+        state.write_down(record.slot).await?;
+    }
+    let inserted = state.store.insert(record, limit, replaces, now).await?;
+    if limit.is_some() {
+        // What was not counted has ended, whatever memory knows of its activity.
+        state.doubt([record.slot; 2]);
+    }
+    match inserted {
         Insert::Done { replaced, evicted } => {
-            let goes_on = match place {
-                Place::New { .. } => true,
-                Place::Of(_) => replaced.is_some(),
-            };
-            if !goes_on {
-                // Nobody has its token yet, and nobody gets it.
-                state.store.revoke(&Scope::One(record.slot, record.id)).await?;
-                return Ok(Put::Nowhere);
-            }
             if let Some(gone) = &replaced {
                 state.replaced.insert(gone.token, now);
             }
@@ -374,6 +382,7 @@ async fn put(
             Ok(Put::OverLimit)
         }
         Insert::Exists => Ok(Put::Exists),
+        Insert::Conflict => Ok(Put::Moved),
     }
 }
 

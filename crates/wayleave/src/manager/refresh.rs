@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use wayleave_core::decide::{self, Decision, Presented, Refusal, Standing};
+use wayleave_core::decide::{self, Decision, Presented, Standing};
 use wayleave_core::permission::Permissions;
-use wayleave_core::policy::{FingerprintMode, Policy};
 use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, StoreError, Touch};
-use wayleave_core::record::{Activity, Fingerprint, Limit, Record};
+use wayleave_core::record::{Activity, Limit, Record};
 use wayleave_core::refresh::{self, Pair};
 use wayleave_core::token::{RefreshToken, SessionToken};
 
@@ -69,17 +68,12 @@ impl SessionManager {
         let policy = rules.kinds.policy(&record.kind).ok_or(RefreshError::Invalid)?;
         let now = self.clock.now();
         let idle = policy.idle(record.remembered, rules.session_timeout);
-        let activity = self.state.pending.latest(&record.id, record.activity());
+        let activity = self.state.pending.latest(&record);
         // That the access token ended is what a refresh is for.
         let renewable = Record { token_expires_at: record.absolute_expires_at, ..(*record).clone() };
         let presented_by = Presented { fingerprint: shown.fingerprint, activity };
         let (permissions, over) =
             match decide::decide(policy, rules.session_timeout, &renewable, &standing, presented_by, now) {
-                // Who renews a session that is bound to its client must show that client (R070).
-                Decision::Valid { .. } if unbound(policy, &record, shown.fingerprint) => {
-                    self.refuse(&record, Refusal::Fingerprint, shown).await?;
-                    return Err(RefreshError::Invalid);
-                }
                 Decision::Valid { permissions, drifted } => {
                     if drifted {
                         self.state.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
@@ -162,7 +156,7 @@ async fn rotate(state: &State, rotation: &Rotation, before: &Record, origin: &Or
     match &outcome {
         Rotate::Done { record, previous } => {
             state.warm.forget(record.slot, [Key::Token(*previous), Key::Id(record.id)]);
-            state.pending.forget(&record.id);
+            state.pending.forget(record.slot, record.id);
             state.publish(What::Refreshed, Some(record), origin);
         }
         Rotate::Reuse(gone) => {
@@ -175,12 +169,6 @@ async fn rotate(state: &State, rotation: &Rotation, before: &Record, origin: &Or
         Rotate::Repeat { .. } | Rotate::Expired(..) | Rotate::Unknown => {}
     }
     Ok(outcome)
-}
-
-/// Whether a kind ends sessions whose client changed, and the one that asks does not look like the known one.
-fn unbound(policy: &Policy, record: &Record, shown: Option<Fingerprint>) -> bool {
-    let known = record.client.fingerprint;
-    policy.fingerprint == FingerprintMode::Revoke && known.is_some() && known != shown
 }
 
 fn refreshed(record: Arc<Record>, pair: Pair, repeated: bool) -> Refreshed {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use tracing::Instrument as _;
-use wayleave_core::id::{SessionId, Slot};
+use wayleave_core::id::Slot;
 use wayleave_core::ports::{Clock, Gone, SessionStore, StoreError};
 use wayleave_core::record::Record;
-use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenHash;
 
@@ -21,6 +20,9 @@ use crate::events::{Event, Subscribers, What};
 
 /// How many changes can go on at once, at most.
 const TURNS: usize = 256;
+/// How many changes can be under way, those included that wait for their turn, at most. One more is refused: a store
+/// that hangs must not fill the memory with whoever waits for it.
+const UNDER_WAY: usize = 10_000;
 
 pub(super) struct State {
     pub(super) store: Arc<dyn SessionStore>,
@@ -31,7 +33,13 @@ pub(super) struct State {
     /// When tokens made way for others in the same client.
     pub(super) replaced: Cache<TokenHash, Timestamp>,
     turns: [Mutex<()>; TURNS],
+    under_way: Arc<Semaphore>,
 }
+
+/// Too many changes are under way already.
+#[derive(Copy, Clone, Debug, thiserror::Error)]
+#[error("too many changes wait for the store")]
+struct Crowded;
 
 impl State {
     pub(super) fn new(
@@ -42,7 +50,8 @@ impl State {
         replaced: Cache<TokenHash, Timestamp>,
     ) -> Self {
         let turns = std::array::from_fn(|_| Mutex::new(()));
-        Self { store, clock, warm, pending, subscribers: Subscribers::default(), replaced, turns }
+        let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+        Self { store, clock, warm, pending, subscribers: Subscribers::default(), replaced, turns, under_way }
     }
 
     /// Carries out `change`, which calls the store and then drops from memory what that made stale.
@@ -51,6 +60,9 @@ impl State {
     /// not leave a session in memory that the store has ended. It waits for other changes of its slots: whoever ends a
     /// session must find memory as the changes before it left it. And when it fails, nothing of its slots stays in
     /// memory, because what was not answered may have happened all the same.
+    ///
+    /// # Errors
+    /// That of `change`, and [`StoreError::Unavailable`] when too many are under way; nothing was begun then.
     pub(super) async fn settle<T, F>(
         self: &Arc<Self>,
         slots: [Slot; 2],
@@ -60,9 +72,11 @@ impl State {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
+        let permit = Arc::clone(&self.under_way).try_acquire_owned().map_err(|_| StoreError::unavailable(Crowded))?;
         let state = Arc::clone(self);
         let change = change(Arc::clone(self));
         let whole = async move {
+            let _permit = permit;
             let _turn = state.turn(slots).await;
             let result = change.await;
             if result.is_err() {
@@ -99,23 +113,23 @@ impl State {
 
     /// Drops every session of the slots from memory.
     pub(super) fn doubt(&self, slots: [Slot; 2]) {
-        let [one, other] = slots;
-        self.warm.forget_where(one, |live| live.record.slot == one);
-        if other != one {
-            self.warm.forget_where(other, |live| live.record.slot == other);
-        }
+        slots.into_iter().for_each(|slot| self.warm.forget_slot(slot));
     }
 
-    /// Drops what memory holds of a subject's sessions, but for the one to keep.
-    pub(super) fn forget_subject(&self, slot: Slot, subject: &Subject, keep: Option<SessionId>) {
-        self.warm
-            .forget_where(slot, |live| live.record.subject.as_ref() == Some(subject) && Some(live.record.id) != keep);
+    /// Writes down what is known of the activity of a slot's sessions.
+    pub(super) async fn write_down(&self, slot: Slot) -> Result<(), StoreError> {
+        let waiting = self.pending.of_slot(slot);
+        if !waiting.is_empty() {
+            self.store.touch(&waiting).await?;
+            self.pending.written(&waiting);
+        }
+        Ok(())
     }
 
     /// Drops what memory holds of a session that is gone.
     pub(super) fn forget(&self, gone: &Gone) {
         self.warm.forget(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
-        self.pending.forget(&gone.id);
+        self.pending.forget(gone.slot, gone.id);
     }
 
     pub(super) fn publish(&self, what: What, record: Option<&Record>, origin: &Origin) {

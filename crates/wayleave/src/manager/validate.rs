@@ -6,7 +6,6 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use wayleave_core::decide::{self, Decision, Presented, Refusal, Standing};
 use wayleave_core::id::Slot;
-use wayleave_core::policy::FingerprintMode;
 use wayleave_core::ports::{Lookup, Scope, StoreError};
 use wayleave_core::record::{Activity, Limit, Record};
 use wayleave_core::time::Timestamp;
@@ -184,7 +183,7 @@ impl SessionManager {
         let Some(policy) = rules.kinds.policy(&record.kind) else {
             return Err(ValidateError::Invalid);
         };
-        let activity = self.state.pending.latest(&record.id, record.activity());
+        let activity = self.state.pending.latest(&record);
         let presented = Presented { fingerprint: shown.fingerprint, activity };
         match decide::decide(policy, rules.session_timeout, &record, &standing, presented, now) {
             Decision::Valid { permissions, drifted } => {
@@ -192,10 +191,9 @@ impl SessionManager {
                     self.state.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
                 }
                 let idle = policy.idle(record.remembered, rules.session_timeout);
-                let watched = policy.fingerprint != FingerprintMode::Off;
-                let suspect = drifted && policy.fingerprint == FingerprintMode::StepUp;
-                let judged =
-                    Judged { record, permissions, idle, watched, drifted, suspect, until: standing.until, epoch };
+                let (mode, until) = (policy.fingerprint, standing.until);
+                let record = to_keep(record);
+                let judged = Judged { record, permissions, idle, mode, drifted, until, epoch };
                 let live = Arc::new(Live::new(judged, activity.seen_at));
                 self.state.warm.fill(before, view.key, Arc::clone(&live));
                 self.note(&live, shown, now);
@@ -240,7 +238,7 @@ impl SessionManager {
             Ok(_) | Err(UpdateError::Gone | UpdateError::Contended | UpdateError::Refused(Moved)) => {
                 // Where only the token ended, the session goes on, and its activity still counts.
                 if limit != Limit::Token {
-                    self.state.pending.forget(&record.id);
+                    self.state.pending.forget(record.slot, record.id);
                 }
                 Ok(())
             }
@@ -282,6 +280,14 @@ pub(super) struct Passed {
 
 /// The record is no longer as it was found.
 struct Moved;
+
+/// A record to keep in memory, where the pair of its last rotation must not outlive its window.
+fn to_keep(record: Arc<Record>) -> Arc<Record> {
+    match record.last_rotation() {
+        Some(last) if !last.sealed_pair.is_empty() => Arc::new(Arc::unwrap_or_clone(record).without_pair()),
+        Some(_) | None => record,
+    }
+}
 
 /// The later of two activities.
 pub(super) fn later(one: Activity, other: Activity) -> Activity {

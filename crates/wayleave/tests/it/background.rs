@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use wayleave::{Background, Opened, Options};
+use wayleave::core::record::Record;
+use wayleave::{Background, Opened, Options, Rules};
 use wayleave_testkit::{Fault, StoreVerb};
 
-use crate::fixture::{DAY, HOUR, MINUTE, SECOND, Verdict, World, polling};
+use crate::fixture::{DAY, HOUR, MINUTE, RefreshVerdict, SECOND, Verdict, World, polling, refresh_token};
 
 async fn seen(world: &World, people: u8) -> Vec<Opened> {
     let mut opened = Vec::new();
@@ -155,4 +156,31 @@ async fn intervals_of_no_length_are_taken_for_short_ones() {
     stop.cancel();
     running.await.unwrap();
     assert_eq!(world.manager.warm().1, 0);
+}
+
+/// R066: the pair of an exchange is in the store while it may be asked for, and not a minute longer; in memory never.
+#[tokio::test(start_paused = true)]
+async fn pairs_go_when_their_window_has_closed() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let opened = world.open(&ada, "plain").await;
+    let refreshed = world.refresh(refresh_token(&opened.issued)).await.unwrap_or_else(|error| panic!("{error}"));
+    let sealed = |record: &Record| !record.last_rotation().unwrap().sealed_pair.is_empty();
+    assert!(!sealed(world.session_of(&refreshed.issued.access).await.record()));
+    assert_eq!(world.manager.erase_pairs(1).await.unwrap(), 0);
+    assert!(sealed(&world.records().await[0]));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&world.manager).run_background(Background::default(), stop.clone()));
+    let mut waited = Duration::ZERO;
+    while sealed(&world.records().await[0]) {
+        assert!(waited < MINUTE + Rules::REFRESH_WINDOW, "it is still there");
+        world.clock.advance(SECOND);
+        tokio::time::advance(SECOND).await;
+        tokio::task::yield_now().await;
+        waited += SECOND;
+    }
+    assert!(waited >= Rules::REFRESH_WINDOW);
+    assert_eq!(world.refresh_verdict(refresh_token(&opened.issued)).await, RefreshVerdict::Reused);
+    stop.cancel();
+    running.await.unwrap();
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Barrier;
 use tokio::task::{JoinHandle, yield_now};
 use wayleave::core::authentication::Level;
-use wayleave::core::record::Limit;
+use wayleave::core::record::{Client, Limit};
 use wayleave::events::{Cause, What};
 use wayleave::{Open, Opened, Origin};
 
@@ -71,7 +71,7 @@ async fn a_fill_that_raced_with_a_change_is_dropped() {
             Refresh => drop(world.refresh(refresh_token(&opened.issued)).await.unwrap_or_else(|e| panic!("{e}"))),
             Reauthenticate => {
                 let evidence = world.evidence(&ada).await;
-                let freshness = wayleave::Freshness { refreshable: true };
+                let freshness = wayleave::Freshness { refreshable: true, client: Client::default() };
                 let next = world.manager.reauthenticate(&session, evidence, freshness, &origin).await;
                 drop(next.unwrap_or_else(|error| panic!("{error}")));
             }

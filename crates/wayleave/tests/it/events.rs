@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use wayleave::core::decide::Refusal;
-use wayleave::core::record::Limit;
+use wayleave::core::record::{Client, Limit};
 use wayleave::events::{Cause, What};
 use wayleave::{Freshness, Open, Opened, Origin, SessionManager};
 
@@ -169,7 +169,7 @@ const ACTIONS: [(&str, Action, &[What]); 22] = [
             Box::pin(async {
                 let session = w.manager.validate(&o.issued.access, &from(1)).await.unwrap();
                 let evidence = w.evidence(session.subject().unwrap()).await;
-                let freshness = Freshness { refreshable: true };
+                let freshness = Freshness { refreshable: true, client: Client::default() };
                 drop(w.manager.reauthenticate(&session, evidence, freshness, &origin()).await);
             })
         },

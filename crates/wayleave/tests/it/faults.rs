@@ -2,10 +2,12 @@
 //! two truths.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wayleave::core::ports::{EntropyFailure, StoreError};
-use wayleave::core::record::Limit;
+use wayleave::core::record::{Client, Limit};
 use wayleave::events::Cause;
 use wayleave::{
     ExtendError, Freshness, Open, OpenError, Opened, Origin, RefreshError, Session, UpdateError, ValidateError,
@@ -111,7 +113,7 @@ const OPERATIONS: [(&str, Operation); 19] = [
         Box::pin(async {
             // Whichever session of it there is now.
             let evidence = s.world.evidence(s.plain.record.subject.as_ref().unwrap()).await;
-            let freshness = Freshness { refreshable: true };
+            let freshness = Freshness { refreshable: true, client: Client::default() };
             opened(s.world.manager.reauthenticate(&s.session, evidence, freshness, &Origin::default()).await)
         })
     }),
@@ -326,7 +328,7 @@ async fn a_lost_answer_of_a_sign_in_gives_nothing() {
             world.store.faults().fail(StoreVerb::Insert, Fault { when: When::Call(1), effect });
             let result = if proof {
                 let evidence = world.evidence(&ada).await;
-                let freshness = Freshness { refreshable: true };
+                let freshness = Freshness { refreshable: true, client: Client::default() };
                 world.manager.reauthenticate(&session, evidence, freshness, &Origin::default()).await
             } else {
                 world.try_open(&ada, Open { replaces: Some(opened.record.id), ..open("plain") }).await
@@ -407,4 +409,38 @@ async fn a_store_that_panics_leaves_nothing_valid() {
     // And the next change of the same person goes on.
     let next = world.open(&ada, "plain").await;
     assert_eq!(world.verdict(&next.issued.access).await, Verdict::Valid);
+}
+
+/// R168: a store that hangs does not fill the memory with whoever waits for it. What is too much is refused at once, and
+/// nothing of it is begun.
+#[tokio::test]
+async fn waiting_changes_are_bounded() {
+    const MOST: usize = 10_000;
+    let world = Arc::new(World::new());
+    let ada = world.person(1).await;
+    let opened = world.open(&ada, "plain").await;
+    let session = world.session(&opened).await;
+    let mut held = world.gate.hold(Spot::Revoke);
+    let begun = Arc::new(AtomicUsize::new(0));
+    let end = || {
+        let (world, begun, id) = (Arc::clone(&world), Arc::clone(&begun), session.id());
+        async move {
+            begun.fetch_add(1, Ordering::Relaxed);
+            world.manager.end_one(&id, Cause::Owner, &Origin::default()).await
+        }
+    };
+    let first = tokio::spawn(end());
+    held.arrived().await;
+    let waiting: Vec<_> = (1..MOST).map(|_| tokio::spawn(end())).collect();
+    while begun.load(Ordering::Relaxed) < MOST {
+        tokio::task::yield_now().await;
+    }
+    let one_more = end().await;
+    assert!(is_down(&one_more), "{one_more:?}");
+    held.release();
+    assert!(first.await.unwrap().unwrap().is_some());
+    for one in waiting {
+        assert!(one.await.unwrap().unwrap().is_none());
+    }
+    assert!(end().await.unwrap().is_none());
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use wayleave::core::permission::Permissions;
-use wayleave::core::record::Limit;
+use wayleave::core::record::{Client, Limit};
 use wayleave::core::subject::{Namespace, Subject};
 use wayleave::core::time::Timestamp;
 use wayleave::events::Cause;
@@ -92,7 +92,7 @@ async fn ends_with_the_id_it_names() {
     let ada = world.person(1).await;
     let first = world.open(&ada, "jwt").await;
     let session = world.session(&first).await;
-    let freshness = wayleave::Freshness { refreshable: true };
+    let freshness = wayleave::Freshness { refreshable: true, client: Client::default() };
     let evidence = world.evidence(&ada).await;
     let next = world.manager.reauthenticate(&session, evidence, freshness, &Origin::default()).await;
     let next = next.unwrap_or_else(|error| panic!("{error}"));
@@ -228,7 +228,7 @@ async fn a_demotion_shows_in_the_token_of_a_fresh_proof() {
     let session = world.session(&opened).await;
     world.edit_and_tell(&ada, |account| account.permissions = permissions(&["read:profile"])).await;
     let evidence = world.evidence(&ada).await;
-    let freshness = wayleave::Freshness { refreshable: true };
+    let freshness = wayleave::Freshness { refreshable: true, client: Client::default() };
     let next = world.manager.reauthenticate(&session, evidence, freshness, &Origin::default()).await;
     let next = next.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(part(&next.issued.access, 1)["scope"], "read:profile");

@@ -9,6 +9,7 @@ mod events;
 mod faults;
 mod fixture;
 mod jwt;
+mod limits;
 mod open;
 mod parking;
 mod reauthenticate;

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use wayleave::core::decide::Standing;
-use wayleave::core::id::SessionId;
 use wayleave::core::ports::{
-    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Rotate, Rotation, Scope, SessionStore,
+    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Replaces, Rotate, Rotation, Scope, SessionStore,
     StoreError, Subjects, Swept, Touch, Update,
 };
 use wayleave::core::record::{Record, Revision};
@@ -109,7 +108,7 @@ impl SessionStore for ParkingStore {
         &self,
         record: &Record,
         limit: Option<InsertLimit>,
-        replaces: Option<&SessionId>,
+        replaces: Option<Replaces>,
         now: Timestamp,
     ) -> Result<Insert, StoreError> {
         let answer = self.inner.insert(record, limit, replaces, now).await;
@@ -155,6 +154,10 @@ impl SessionStore for ParkingStore {
 
     async fn touch(&self, touches: &[Touch]) -> Result<usize, StoreError> {
         self.inner.touch(touches).await
+    }
+
+    async fn erase_pairs(&self, before: Timestamp, most: u32) -> Result<u32, StoreError> {
+        self.inner.erase_pairs(before, most).await
     }
 
     async fn sweep(&self, before: Timestamp, most: u32) -> Result<Swept, StoreError> {

@@ -3,22 +3,27 @@
 use std::sync::Arc;
 
 use tokio::sync::Barrier;
-use wayleave::core::authentication::{Evidence, Level, Method};
+use wayleave::core::authentication::{Evidence, Level, Method, Methods};
 use wayleave::core::permission::Ceiling;
-use wayleave::core::record::Limit;
+use wayleave::core::record::{Client, Limit, Record};
 use wayleave::core::subject::Namespace;
 use wayleave::events::{Cause, What};
 use wayleave::{Freshness, Open, OpenError, Opened, Origin, Session};
+use wayleave_testkit::StoreVerb;
 
 use crate::fixture::{
-    DAY, HOUR, MINUTE, RefreshVerdict, SECOND, USUAL, Verdict, World, authority, drain, entries, fingerprinted, open,
-    permissions, refresh_token,
+    DAY, HOUR, MINUTE, RefreshVerdict, SECOND, USUAL, Verdict, World, authority, drain, entries, fingerprinted, from,
+    open, permissions, refresh_token, verdict,
 };
-
-const REFRESHABLE: Freshness = Freshness { refreshable: true };
+use crate::parking::Spot;
 
 async fn again(world: &World, session: &Session, evidence: Evidence) -> Result<Opened, OpenError> {
-    world.manager.reauthenticate(session, evidence, REFRESHABLE, &Origin::default()).await
+    again_from(world, session, evidence, session.record().client.clone()).await
+}
+
+async fn again_from(world: &World, session: &Session, evidence: Evidence, client: Client) -> Result<Opened, OpenError> {
+    let freshness = Freshness { refreshable: true, client };
+    world.manager.reauthenticate(session, evidence, freshness, &Origin::default()).await
 }
 
 async fn done(world: &World, session: &Session) -> Opened {
@@ -39,16 +44,16 @@ async fn goes_on_under_a_new_id() {
         let now = world.clock.advance(10 * MINUTE);
         let session = world.session(&first).await;
         let mut events = world.manager.subscribe(10);
-        let freshness = Freshness { refreshable: name != "web" };
+        let freshness = Freshness { refreshable: name != "web", client: fingerprinted(2) };
         let evidence = world.evidence(&ada).await;
-        let next = world.manager.reauthenticate(&session, evidence, freshness, &Origin::default()).await;
+        let next = world.manager.reauthenticate(&session, evidence, freshness.clone(), &Origin::default()).await;
         let next = next.unwrap_or_else(|error| panic!("{error}"));
         let (old, new) = (session.record(), &next.record);
         assert_ne!(new.id, old.id);
         assert_ne!(new.token, old.token);
         assert_eq!((new.family, new.created_at), (old.family, old.created_at));
         assert_eq!(new.absolute_expires_at, old.absolute_expires_at);
-        assert_eq!((&new.data, &new.context, &new.client), (&data, &context, &old.client));
+        assert_eq!((&new.data, &new.context, &new.client), (&data, &context, &freshness.client));
         assert_eq!((new.permissions.clone(), new.remembered), (old.permissions.clone(), old.remembered));
         assert_eq!(new.authentication.unwrap().at, now);
         assert_eq!(next.issued.refresh.is_some(), freshness.refreshable);
@@ -90,7 +95,7 @@ async fn does_not_move_the_absolute_limit() {
         world.clock.advance(30 * MINUTE - SECOND);
         let session = world.session(&opened).await;
         let evidence = world.evidence(&ada).await;
-        let freshness = Freshness { refreshable: false };
+        let freshness = Freshness { refreshable: false, client: Client::default() };
         opened = world
             .manager
             .reauthenticate(&session, evidence, freshness, &Origin::default())
@@ -102,7 +107,7 @@ async fn does_not_move_the_absolute_limit() {
     assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Expired(Limit::Absolute));
 }
 
-/// R026: the level is that of the latest proof, and no session is raised to somebody else's or to another kind's.
+/// R026: level, methods and time are those of the latest proof, and no session is raised to somebody else's or to another kind's.
 #[tokio::test]
 async fn is_judged_like_a_sign_in() {
     let world = World::new();
@@ -121,7 +126,7 @@ async fn is_judged_like_a_sign_in() {
     let next = again(&world, &session, prove(Level::THREE, Method::Opaque)).await;
     let next = next.unwrap_or_else(|error| panic!("{error}")).record.authentication.unwrap();
     assert_eq!(next.level, Level::THREE);
-    assert!(next.methods.contains(Method::Password) && next.methods.contains(Method::Opaque));
+    assert_eq!(next.methods, Methods::only(Method::Opaque), "what was proved before was not proved now");
 
     let plain = world.manager.open(prove(Level::TWO, Method::Password), open("plain"), &Origin::default()).await;
     let session = world.session(&plain.unwrap_or_else(|error| panic!("{error}"))).await;
@@ -207,4 +212,107 @@ async fn a_lowered_limit_does_not_hit_who_proves_again() {
     let next = done(&world, &session).await;
     assert_eq!(world.verdict(&next.issued.access).await, Verdict::Valid);
     assert_eq!(world.live().await, 3);
+}
+
+/// Changes a record behind the back of whoever validated it.
+async fn change(world: &World, session: &Session, change: impl Fn(&mut Record) + Send + Sync) {
+    let changed = world.manager.change(session.record(), |record| {
+        change(record);
+        Ok::<_, ()>(())
+    });
+    changed.await.unwrap();
+}
+
+/// It goes on from what the record is, not from what it was when the request was validated: a locked vault stays locked.
+#[tokio::test]
+async fn what_changed_since_the_validation_is_kept() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let first = Open { data: entries(&[("cart", "7")]), context: entries(&[("vault", "open")]), ..open("plain") };
+    let session = world.session(&world.open_as(&ada, first).await).await;
+    change(&world, &session, |record| {
+        record.data = entries(&[("cart", "8")]);
+        record.context = entries(&[]);
+        record.permissions = permissions(&USUAL[..1]);
+    })
+    .await;
+    let next = done(&world, &session).await.record;
+    assert_eq!((&next.data, &next.context), (&entries(&[("cart", "8")]), &entries(&[])));
+    assert_eq!(next.permissions, permissions(&USUAL[..1]));
+}
+
+/// R017: what has ended since the validation does not go on.
+#[tokio::test]
+async fn what_ended_since_the_validation_does_not_go_on() {
+    for found in [true, false] {
+        let world = World::new();
+        let ada = world.person(1).await;
+        let session = world.session(&world.open(&ada, "idle").await).await;
+        if found {
+            change(&world, &session, |record| record.expired_at = Some(record.created_at)).await;
+        } else {
+            world.clock.advance(30 * MINUTE);
+        }
+        let evidence = world.evidence(&ada).await;
+        assert!(matches!(again(&world, &session, evidence).await, Err(OpenError::Refused)), "{found}");
+        assert_eq!(world.live().await, 0);
+    }
+}
+
+/// A change that comes in while the proof is on its way is not lost.
+#[tokio::test]
+async fn a_change_in_between_is_not_lost() {
+    let world = Arc::new(World::new());
+    let ada = world.person(1).await;
+    let session = world.session(&world.open(&ada, "plain").await).await;
+    world.store.faults().reset();
+    let mut held = world.gate.hold(Spot::Standing);
+    let proof = tokio::spawn({
+        let (world, session) = (Arc::clone(&world), session.clone());
+        let evidence = world.evidence(&ada).await;
+        async move { again(&world, &session, evidence).await }
+    });
+    held.arrived().await;
+    change(&world, &session, |record| record.data = entries(&[("cart", "8")])).await;
+    held.release();
+    let next = proof.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(next.record.data, entries(&[("cart", "8")]));
+    assert_eq!(world.store.faults().calls_of(StoreVerb::Insert), 2);
+    assert_eq!(world.records().await.len(), 1);
+}
+
+/// R027: the session is bound to the client that proved itself, so that a fresh proof makes a drifted one fresh.
+#[tokio::test]
+async fn a_drifted_session_becomes_fresh() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let opened = world.open_as(&ada, Open { client: fingerprinted(1), ..open("step-up") }).await;
+    let drifted = world.manager.validate(&opened.issued.access, &from(2)).await.unwrap();
+    assert!(drifted.drifted() && drifted.fresh(HOUR, world.manager.now()).is_err());
+    let evidence = world.evidence(&ada).await;
+    let next = again_from(&world, &drifted, evidence, fingerprinted(2)).await.unwrap_or_else(|error| panic!("{error}"));
+    let session = world.manager.validate(&next.issued.access, &from(2)).await.unwrap();
+    assert!(!session.drifted() && session.fresh(HOUR, world.manager.now()).is_ok());
+    // And the client that it was bound to before is now the other one.
+    let before = world.manager.validate(&next.issued.access, &from(1)).await.unwrap();
+    assert!(before.drifted() && before.fresh(HOUR, world.manager.now()).is_err());
+}
+
+/// R027: a kind that ends sessions whose client changed lets none change by a proof either.
+#[tokio::test]
+async fn a_bound_session_does_not_move_to_another_client() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let opened = world.open_as(&ada, Open { client: fingerprinted(1), ..open("revoke") }).await;
+    let session = world.manager.validate(&opened.issued.access, &from(1)).await.unwrap();
+    for client in [fingerprinted(2), Client::default()] {
+        let evidence = world.evidence(&ada).await;
+        assert!(matches!(again_from(&world, &session, evidence, client).await, Err(OpenError::Refused)));
+    }
+    let evidence = world.evidence(&ada).await;
+    let next = again_from(&world, &session, evidence, fingerprinted(1)).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(verdict(world.manager.validate(&next.issued.access, &from(1)).await), Verdict::Valid);
+    // Warm as it is, who shows nothing is somebody else.
+    assert_eq!(world.verdict(&next.issued.access).await, Verdict::Invalid);
+    assert_eq!(world.live().await, 0);
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wayleave_core::policy::AtLimit;
-use wayleave_core::ports::{Gone, Insert, InsertLimit, Scope};
+use wayleave_core::ports::{Gone, Insert, InsertLimit, Replaces, Scope, Update};
 use wayleave_core::record::Record;
 
 use super::{CONTENDERS, of_round};
 use crate::bench::Bench;
-use crate::fixtures::{at, by_id, by_token, person, session_token};
+use crate::fixtures::{at, by_id, by_token, entries, person, session_token};
 use crate::store::Store;
-use crate::store::ask::{assert_gone, assert_kept, find, listed, put, put_all};
-use crate::together::{boxed, together};
+use crate::store::ask::{assert_gone, assert_kept, find, listed, put, put_all, update};
+use crate::together::{both, boxed, together};
 
 async fn insert_together(
     store: &Store,
@@ -21,10 +21,10 @@ async fn insert_together(
     limit: Option<InsertLimit>,
     replaces: Option<&Record>,
 ) -> Vec<Insert> {
-    let replaces = replaces.map(|record| record.id);
+    let replaces = replaces.map(|record| Replaces::any(record.id));
     together(records.iter().cloned().map(|record| {
         let store = Arc::clone(store);
-        async move { store.insert(&record, limit, replaces.as_ref(), at(500)).await.unwrap() }
+        async move { store.insert(&record, limit, replaces, at(500)).await.unwrap() }
     }))
     .await
 }
@@ -40,7 +40,9 @@ pub(in crate::store) async fn inserts_at_the_limit_evict_exactly(bench: Bench<St
         for outcome in insert_together(&store, &records, Some(limit), None).await {
             match outcome {
                 Insert::Done { replaced: None, evicted: more } => evicted.extend(more),
-                other @ (Insert::Done { .. } | Insert::Exists | Insert::Refused) => panic!("{other:?}"),
+                other @ (Insert::Done { .. } | Insert::Exists | Insert::Refused | Insert::Conflict) => {
+                    panic!("{other:?}")
+                }
             }
         }
         assert_eq!(evicted.len(), 47, "{at_limit:?}");
@@ -72,7 +74,7 @@ pub(in crate::store) async fn inserts_at_the_limit_are_refused_exactly(bench: Be
                     assert_kept(&store, record).await;
                 }
                 Insert::Refused => assert_gone(&store, record).await,
-                other @ (Insert::Done { .. } | Insert::Exists) => panic!("{other:?}"),
+                other @ (Insert::Done { .. } | Insert::Exists | Insert::Conflict) => panic!("{other:?}"),
             }
         }
         assert_eq!(done, 3);
@@ -175,13 +177,45 @@ pub(in crate::store) async fn a_record_is_replaced_once(bench: Bench<Store>) {
         for outcome in insert_together(&store, &records, None, Some(&old)).await {
             match outcome {
                 Insert::Done { replaced, evicted } if evicted.is_empty() => told.extend(replaced),
-                other @ (Insert::Done { .. } | Insert::Exists | Insert::Refused) => panic!("{other:?}"),
+                other @ (Insert::Done { .. } | Insert::Exists | Insert::Refused | Insert::Conflict) => {
+                    panic!("{other:?}")
+                }
             }
         }
         assert_eq!(told, [Gone::from_record(&old)]);
         assert_gone(&store, &old).await;
         for record in &records {
             assert_kept(&store, record).await;
+        }
+    }
+}
+
+/// A change and a replacement of what it was made on: one of them is made, and the other is told so.
+pub(in crate::store) async fn a_record_is_replaced_as_it_was_or_not_at_all(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    for round in bench.rounds() {
+        let old = of_round(round, 0);
+        put(&store, &old).await;
+        let new = Record { family: old.family, ..of_round(round, 1) };
+        let change = Record { data: entries(&[("k", b"v")]), ..old.clone() };
+        let (first, second) = (Arc::clone(&store), Arc::clone(&store));
+        let (changing, replacing, replaces) = (change.clone(), new.clone(), Replaces::exactly(&old));
+        let (changed, replaced) =
+            both(round, async move { update(&first, &changing, changing.revision).await }, async move {
+                second.insert(&replacing, None, Some(replaces), at(500)).await.unwrap()
+            })
+            .await;
+        match (changed, replaced) {
+            (Update::Done(_), Insert::Conflict) => {
+                assert_kept(&store, &old.updated_from(&change)).await;
+                assert_gone(&store, &new).await;
+            }
+            (Update::Missing, Insert::Done { replaced, .. }) => {
+                assert_eq!(replaced, Some(Gone::from_record(&old)));
+                assert_gone(&store, &old).await;
+                assert_kept(&store, &new).await;
+            }
+            other => panic!("{other:?}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{MemoryDirectory, page, room};
+use super::{MemoryDirectory, State, page, room};
 use crate::lockout::{Counter, Reservation, Rule};
 use crate::ports::{
     CounterKey, Counters, InsertServiceKey, Invitation, Invitations, ServiceKey, ServiceKeys, StoreError,
@@ -14,7 +14,7 @@ impl Counters for MemoryDirectory {
     async fn reserve(&self, key: CounterKey, rule: Rule, now: Timestamp) -> Result<Reservation, StoreError> {
         let mut state = self.state();
         if !state.counters.contains_key(&key) && state.counters.len() >= self.limits.counters {
-            state.counters.retain(|_, counter| now < counter.forgettable_at(rule));
+            state.drop_counters(Look { at: LOOKED_AT_WHEN_FULL, most: LOOKED_AT_WHEN_FULL }, rule, now);
             room(state.counters.len(), self.limits.counters)?;
         }
         let counter = state.counters.entry(key).or_default();
@@ -32,15 +32,60 @@ impl Counters for MemoryDirectory {
     }
 
     async fn sweep(&self, rule: Rule, now: Timestamp, most: u32) -> Result<u32, StoreError> {
-        let mut removed = 0;
-        self.state().counters.retain(|_, counter| {
-            let keep = removed >= most || now < counter.forgettable_at(rule);
-            if !keep {
-                removed += 1;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let (mut left, mut removed) = (self.state().counters.len(), 0);
+        // A bounded look at a time, so that whoever signs in meanwhile does not wait for all of it.
+        while left > 0 && removed < most {
+            let look = Look { at: LOOKED_AT_BY_SWEEP.min(left), most: most - removed };
+            let Looked { at, dropped } = self.state().drop_counters(look, rule, now);
+            removed += dropped;
+            if at < look.at {
+                break;
             }
-            keep
-        });
-        Ok(removed)
+            left -= at;
+        }
+        Ok(u32::try_from(removed).unwrap_or(u32::MAX))
+    }
+}
+
+/// Most counters that are looked at under one lock: by a reservation that finds no room, and by a sweep.
+const LOOKED_AT_WHEN_FULL: usize = 1024;
+const LOOKED_AT_BY_SWEEP: usize = 4096;
+
+/// How many counters to look at, and how many to drop, at most.
+#[derive(Copy, Clone)]
+struct Look {
+    at: usize,
+    most: usize,
+}
+
+/// How many counters were looked at and dropped.
+struct Looked {
+    at: usize,
+    dropped: usize,
+}
+
+impl State {
+    /// Goes on round the counters, and drops those that say nothing any more. Looks at none twice.
+    fn drop_counters(&mut self, look: Look, rule: Rule, now: Timestamp) -> Looked {
+        let Self { counters, counters_from, .. } = self;
+        let round = counters.range(*counters_from..).chain(counters.range(..*counters_from));
+        let (mut looked, mut dropping, mut next) = (0, Vec::new(), CounterKey::default());
+        for (key, counter) in round {
+            if looked == look.at || dropping.len() == look.most {
+                next = *key;
+                break;
+            }
+            looked += 1;
+            if now >= counter.forgettable_at(rule) {
+                dropping.push(*key);
+            }
+        }
+        for key in &dropping {
+            counters.remove(key);
+        }
+        *counters_from = next;
+        Looked { at: looked, dropped: dropping.len() }
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::authentication::Method;
 use crate::id::IdPrefix;
+use crate::record::MAX_CLOCK_SKEW;
 
 /// Values that tests look at one by one, and values that lie at the ends of their range.
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -158,6 +159,13 @@ proptest! {
         prop_assert_eq!(again.family(), Some(first.family));
         prop_assert_eq!(again.created_at(), first.created_at);
         prop_assert_eq!(again.ends_at(), first.ends_at());
+        for now in [first.created_at, first.created_at.minus(2 * MAX_CLOCK_SKEW), first.ends_at()] {
+            prop_assert_eq!(again.has_ended(now), first.has_ended(now));
+        }
+        prop_assert_eq!(again.was_found_expired(), first.expired_at.is_some());
+        let last = first.last_rotation();
+        let sealed = last.filter(|last| !last.sealed_pair.is_empty());
+        prop_assert_eq!(again.sealed_at(), sealed.map(|last| last.at));
         prop_assert_eq!(again.current_refresh(), first.refresh.map(|refresh| refresh.current));
         again.release(&mut interned);
         other.release(&mut interned);
