@@ -1,81 +1,42 @@
-//! How a running server learns that another process changed its store: a setting that every such change counts up.
+//! How a running server learns that another process wrote to its store: SQLite counts what others commit, so that nobody
+//! has to say anything and a command that is killed right after its commit is heard all the same.
 
-use std::sync::Arc;
+use wayleave_core::ports::StoreError;
+use wayleave_sqlite::ForeignWrites;
 
-use wayleave_core::ports::{SetSetting, Settings, StoreError};
-use wayleave_core::record::Revision;
+use crate::assembly::Backend;
 
-/// The setting's name.
-const NAME: &str = "changes";
-
-/// Says that something was changed: after every command that changes sessions, accounts, keys or settings while a
-/// server may be running.
-///
-/// # Errors
-/// [`StoreError`] when the store cannot answer.
-pub async fn announce(settings: &dyn Settings) -> Result<(), StoreError> {
-    loop {
-        let revision = settings.get(NAME).await?.map(|setting| setting.revision);
-        match settings.set(NAME, b"", revision).await? {
-            SetSetting::Done(_) => return Ok(()),
-            SetSetting::Conflict => {}
-        }
-    }
-}
-
-/// Something was changed. To be handed back to [`Watch::note`]; until then it is announced again.
+/// Others wrote. To be handed back to [`Watch::note`]; until then it is told again.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Announcement(Option<Revision>);
+pub struct Change(Option<ForeignWrites>);
 
-/// Notices what others announced.
+/// Notices what others write.
 pub struct Watch {
-    settings: Arc<dyn Settings>,
-    seen: Option<Revision>,
+    backend: Backend,
+    seen: Option<ForeignWrites>,
 }
 
 impl Watch {
-    /// Notices what is announced from now on.
+    /// Notices what is written from now on: to be started before anything is read that stays in memory.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot answer.
-    pub async fn start(settings: Arc<dyn Settings>) -> Result<Self, StoreError> {
-        let seen = settings.get(NAME).await?.map(|setting| setting.revision);
-        Ok(Self { settings, seen })
+    pub async fn start(backend: Backend) -> Result<Self, StoreError> {
+        let seen = backend.foreign_writes().await?;
+        Ok(Self { backend, seen })
     }
 
-    /// What was announced since it was last taken note of; nothing when nothing was.
+    /// What others wrote since it was last taken note of; nothing when they wrote nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot answer.
-    pub async fn announced(&self) -> Result<Option<Announcement>, StoreError> {
-        let now = self.settings.get(NAME).await?.map(|setting| setting.revision);
-        Ok((now != self.seen).then_some(Announcement(now)))
+    pub async fn changed(&self) -> Result<Option<Change>, StoreError> {
+        let now = self.backend.foreign_writes().await?;
+        Ok((now != self.seen).then_some(Change(now)))
     }
 
-    /// Takes note of an announcement, once what follows from it has been done.
-    pub fn note(&mut self, Announcement(revision): Announcement) {
-        self.seen = revision;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use wayleave_core::memory::{DirectoryLimits, MemoryDirectory};
-    use wayleave_testkit::FakeClock;
-
-    use super::*;
-
-    /// R168: what was announced stays announced until somebody has acted on it.
-    #[tokio::test]
-    async fn an_announcement_stands_until_it_is_noted() {
-        let directory = MemoryDirectory::new(DirectoryLimits::default(), Arc::new(FakeClock::default()));
-        let settings: Arc<dyn Settings> = Arc::new(directory);
-        let mut watch = Watch::start(Arc::clone(&settings)).await.unwrap();
-        assert_eq!(watch.announced().await.unwrap(), None);
-        announce(&*settings).await.unwrap();
-        let announcement = watch.announced().await.unwrap().unwrap();
-        assert_eq!(watch.announced().await.unwrap(), Some(announcement));
-        watch.note(announcement);
-        assert_eq!(watch.announced().await.unwrap(), None);
+    /// Takes note of a change, once what follows from it has been done.
+    pub fn note(&mut self, Change(writes): Change) {
+        self.seen = writes;
     }
 }

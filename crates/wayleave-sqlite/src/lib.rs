@@ -30,4 +30,4 @@ mod writer;
 
 pub use error::OpenError;
 pub use options::{Durability, Options, Schema};
-pub use store::SqliteStore;
+pub use store::{ForeignWrites, SqliteStore};

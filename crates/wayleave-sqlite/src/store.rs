@@ -86,6 +86,14 @@ impl SqliteStore {
         self.writer.close().await;
     }
 
+    /// What others have written to the file so far, another process or another store of this one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file does not answer.
+    pub async fn foreign_writes(&self) -> Result<ForeignWrites, StoreError> {
+        self.writer.data_version().await.map(ForeignWrites)
+    }
+
     pub(crate) async fn write<W: Write>(&self, write: W) -> Result<W::Output, StoreError> {
         self.writer.run(write).await
     }
@@ -98,6 +106,11 @@ impl SqliteStore {
         query.fetch_all(&self.readers).await.map_err(failed)
     }
 }
+
+/// How much others have written to a file. Moves with every commit of theirs and never with one's own; says nothing
+/// beyond the store that it was asked of.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct ForeignWrites(i64);
 
 /// A statement with its arguments.
 pub(crate) type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;

@@ -50,6 +50,14 @@ impl Writer {
         answer.await.map_err(|_| Refused::Closed)?
     }
 
+    /// SQLite's count of what other connections have committed, as the one that writes sees it: its own writes do not
+    /// move it.
+    pub(crate) async fn data_version(&self) -> Result<i64, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::DataVersion(reply)).await?;
+        answer.await.map_err(|_| Refused::Closed)?
+    }
+
     /// Ends the task after the writes that wait already, and closes the connection.
     pub(crate) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
@@ -70,6 +78,7 @@ impl Writer {
 
 enum Message {
     Job(Box<dyn Job>),
+    DataVersion(oneshot::Sender<Result<i64, StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -119,6 +128,11 @@ async fn serve(mut messages: mpsc::Receiver<Message>, mut connection: SqliteConn
         for message in received.drain(..) {
             match message {
                 Message::Job(job) => jobs.push(job),
+                Message::DataVersion(reply) => {
+                    let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut connection).await;
+                    // Whoever asked may have gone away.
+                    reply.send(version.map_err(failed)).ok();
+                }
                 Message::Close(reply) => {
                     messages.close();
                     closing = Some(reply);

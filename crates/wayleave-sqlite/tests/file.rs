@@ -229,6 +229,27 @@ async fn stores_share_a_file() {
     assert_eq!(one.census(BASE).await.unwrap().live.iter().map(|(_, count)| count).sum::<u64>(), 200);
 }
 
+/// What one store writes, the other is told of, and nobody of what they wrote themselves.
+#[tokio::test]
+async fn foreign_writes_are_noticed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("wayleave.sqlite");
+    let one = SqliteStore::open(&path, options()).await.unwrap();
+    let other = SqliteStore::open(&path, options()).await.unwrap();
+    let seen = one.foreign_writes().await.unwrap();
+    put_one(&one, &record(1).build()).await;
+    assert!(holds(&other, &record(1).build()).await);
+    assert_eq!(SessionStore::sweep(&other, BASE, 10).await.unwrap().records, 0);
+    assert_eq!(one.foreign_writes().await.unwrap(), seen, "only reads and writes of nothing");
+    put_one(&other, &record(2).build()).await;
+    let after = one.foreign_writes().await.unwrap();
+    assert_ne!(after, seen);
+    // Also when it wrote itself before it looked.
+    put_one(&other, &record(3).build()).await;
+    put_one(&one, &record(4).build()).await;
+    assert_ne!(one.foreign_writes().await.unwrap(), after);
+}
+
 /// R168: while somebody else holds the lock, writes are unavailable, not lost or guessed; reads answer.
 #[tokio::test]
 async fn a_lock_held_elsewhere_makes_writes_unavailable() {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use wayleave_core::memory::{DirectoryLimits, MemoryDirectory, MemoryOptions, MemoryStore};
-use wayleave_core::ports::{SessionStore, Subjects};
+use wayleave_core::ports::{SessionStore, StoreError, Subjects};
 use wayleave_core::seal::KeyRing;
-use wayleave_sqlite::SqliteStore;
+use wayleave_sqlite::{ForeignWrites, SqliteStore};
 
 use super::{Ambient, StartError};
 use crate::app::Directory;
@@ -58,6 +58,17 @@ impl Backend {
                     sqlite: Some(sqlite),
                 })
             }
+        }
+    }
+
+    /// How much other processes have written to the store, where others can.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot answer.
+    pub async fn foreign_writes(&self) -> Result<Option<ForeignWrites>, StoreError> {
+        match &self.sqlite {
+            Some(sqlite) => sqlite.foreign_writes().await.map(Some),
+            None => Ok(None),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use wayleave::{Origin, SystemClock, SystemEntropy};
 use wayleave_core::ports::Entropy;
@@ -13,7 +12,6 @@ use super::serve::remove;
 use crate::app::App;
 use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint, StartError};
 use crate::audit::Entry;
-use crate::changes;
 use crate::config::{Config, StoreUrl};
 use crate::secrets::{self, MasterKeys};
 
@@ -36,7 +34,6 @@ pub(super) struct Deployment {
     /// The master keys.
     pub(super) keys: MasterKeys,
     assembly: Assembly,
-    changed: AtomicBool,
 }
 
 /// The world outside, as it is.
@@ -80,7 +77,7 @@ impl Deployment {
         match assembled {
             Ok(assembly) => {
                 let app = Arc::clone(&assembly.app);
-                Ok(Self { app, keys: opened.keys, assembly, changed: AtomicBool::new(false) })
+                Ok(Self { app, keys: opened.keys, assembly })
             }
             Err(error) => {
                 backend.close().await;
@@ -101,13 +98,7 @@ impl Deployment {
 
     /// Puts a change into the audit log.
     pub(super) fn record(&self, entry: Entry) {
-        self.changed();
         self.app.record(entry);
-    }
-
-    /// Says that something was changed, so that running servers look again.
-    pub(super) fn changed(&self) {
-        self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Who ends sessions, for their audit rows.
@@ -115,21 +106,12 @@ impl Deployment {
         Origin { actor: Some(ACTOR.into()), ..Origin::default() }
     }
 
-    /// Tells running servers of what was changed, also by a command that then failed; writes what waits, and closes
-    /// the store.
+    /// Writes what waits, and closes the store. Running servers notice by themselves what was changed.
     pub(super) async fn close<T>(self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        let Self { app, keys: _, assembly, changed } = self;
-        let announced = if changed.into_inner() {
-            app.audit.flush().await;
-            changes::announce(&*app.directory.settings).await
-        } else {
-            Ok(())
-        };
+        let Self { app, keys: _, assembly } = self;
         drop(app);
         assembly.stop().await;
-        let outcome = outcome?;
-        announced?;
-        Ok(outcome)
+        outcome
     }
 }
 

@@ -32,7 +32,8 @@ use crate::secrets;
 const SETUP: Duration = Duration::from_secs(15 * 60);
 /// The file of that link, where there is no terminal to show it on.
 pub(super) const LINK_FILE: &str = "setup-link";
-/// How often the server looks whether another process changed its store.
+/// How often the server looks whether another process wrote to its store: what one ends is heard within this and the
+/// time of a reload.
 const WATCH: Duration = Duration::from_millis(250);
 
 /// Connections of the listener for metrics.
@@ -59,6 +60,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
     let bound = listener.local_addr()?;
     let ring = Arc::new(opened.keys.key_ring().map_err(|_| StartError::Keys)?);
     let backend = Backend::open(config, ring, &ambient).await?;
+    let watch = Watch::start(backend.clone()).await?;
     let link_file = config.resolve(Path::new(LINK_FILE));
     let setup_done = {
         let link_file = link_file.clone();
@@ -82,7 +84,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
     app.record(crate::audit::Entry { event: "server.started", ..crate::audit::Entry::default() });
     let stop = stop_on_signal()?;
     let limits = assembly::rate_limits(config)?;
-    let upkeep = tokio::spawn(upkeep(Arc::clone(&app), limits.clone(), stop.clone()));
+    let upkeep = tokio::spawn(upkeep(Arc::clone(&app), watch, limits.clone(), stop.clone()));
     let background = tokio::spawn(Arc::clone(&app.manager).run_background(background(config), stop.clone()));
     let metrics = serve_metrics(config, &app, bound, stop.clone()).await?;
     let router = assembly::http_stack(config, bound, Arc::clone(&app.entropy))?.wrap(router::router(&app, &limits));
@@ -170,11 +172,10 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
 }
 
 /// Follows what other processes do to the store, and forgets what need not be remembered.
-async fn upkeep(app: Arc<App>, limits: Limits, stop: CancellationToken) {
+async fn upkeep(app: Arc<App>, mut watch: Watch, limits: Limits, stop: CancellationToken) {
     let mut look = tokio::time::interval(WATCH);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut minute = tokio::time::interval(Duration::from_secs(60));
-    let mut watch = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -194,15 +195,10 @@ async fn upkeep(app: Arc<App>, limits: Limits, stop: CancellationToken) {
     }
 }
 
-async fn follow(app: &App, watch: &mut Option<Watch>) -> Result<(), StoreError> {
-    match watch {
-        None => *watch = Some(Watch::start(Arc::clone(&app.directory.settings)).await?),
-        Some(watch) => {
-            if let Some(announcement) = watch.announced().await? {
-                app.reload().await?;
-                watch.note(announcement);
-            }
-        }
+async fn follow(app: &App, watch: &mut Watch) -> Result<(), StoreError> {
+    if let Some(change) = watch.changed().await? {
+        app.reload().await?;
+        watch.note(change);
     }
     Ok(())
 }

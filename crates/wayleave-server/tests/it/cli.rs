@@ -394,6 +394,24 @@ async fn a_running_server_follows() {
     shell.run("audit verify").is(0);
 }
 
+/// R168: what another process wrote is heard also when it is killed right after its commit, without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_server_hears_what_was_not_announced() {
+    let shell = Shell::with_administrator();
+    shell.feed(PASSWORD, "user add bob@example.org --password-stdin").is(0);
+    let server = Process::start(&shell.data(), &["rate_limits.login=none"]).await;
+    for statement in ["DELETE FROM sessions", "UPDATE accounts SET disabled = 1 WHERE email = 'bob@example.org'"] {
+        let bob = sign_in(&server, "bob@example.org").await.unwrap();
+        let path = shell.data().join("wayleave.db");
+        let mut killed = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+        assert_eq!(sqlx::query(statement).execute(&mut killed).await.unwrap().rows_affected(), 1, "{statement}");
+        // Nothing more is heard of it, not even that it closes the file.
+        std::mem::forget(killed);
+        ends(&server, &bob).await;
+    }
+    assert_eq!(server.stop().await, Some(0));
+}
+
 struct Session {
     id: String,
     token: String,

@@ -104,7 +104,6 @@ async fn add(deployment: &Deployment, new: New) -> Result<(Held, Zeroizing<Strin
         InsertServiceKey::Done => {}
         InsertServiceKey::Exists => return Err(Obstacle::ServiceTaken.into()),
     }
-    deployment.changed();
     let facts = Map::from_iter([
         ("name".to_owned(), key.name.as_ref().into()),
         ("expires_at".to_owned(), rfc3339(key.expires_at).into()),

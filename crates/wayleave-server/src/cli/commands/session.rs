@@ -157,13 +157,11 @@ fn show(record: &Record, now: Timestamp, output: Output) -> Result<(), Failure> 
 async fn end_one(deployment: &Deployment, id: &SessionId) -> Result<(), Failure> {
     let gone = deployment.app.manager.end_one(id, Cause::Administrator, &Deployment::origin()).await?;
     gone.ok_or(Obstacle::NoSession)?;
-    deployment.changed();
     Ok(())
 }
 
 async fn end_all_of(deployment: &Deployment, subject: &Subject) -> Result<u64, Failure> {
     let ended = deployment.app.manager.end_all(subject, None, Cause::Administrator, &Deployment::origin()).await?;
-    deployment.changed();
     Ok(count(ended.0.len()))
 }
 
@@ -185,7 +183,6 @@ pub(super) async fn end_where(
             let live = page.records.iter().filter(|record| now < record.ends_at() && wanted(record));
             let targets = Target::of(live.map(AsRef::as_ref));
             if !targets.is_empty() {
-                deployment.changed();
                 ended += end(&app.manager, targets).await?;
                 progress.show(&format!("{ended} sessions ended"));
                 // The audit log keeps up, so that none of its rows is dropped.

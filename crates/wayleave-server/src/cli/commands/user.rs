@@ -131,7 +131,6 @@ async fn add(deployment: &Deployment, new: New, password: Password) -> Result<Ac
         InsertAccount::Done => {}
         InsertAccount::Exists => return Err(Obstacle::EmailTaken.into()),
     }
-    deployment.changed();
     let entry = Deployment::entry("user.created", Some(&subject(&account)?));
     record(app, &entry, &Map::new(), &[("granted", account.permissions.iter().collect())]);
     if account.permissions.contains(ADMIN) {
@@ -197,9 +196,6 @@ async fn disable(deployment: &Deployment, email: &EmailAddress) -> Result<Disabl
     }
     // Also when it was disabled before: a command that was cut off may have left sessions on record.
     let ended = app.manager.end_all(&subject, None, Cause::SubjectDisabled, &Deployment::origin()).await?.0.len();
-    if ended > 0 {
-        deployment.changed();
-    }
     let administrators = app.directory.accounts.anybody_holds(ADMIN).await?;
     Ok(Disabled { account, ended, administrators })
 }
@@ -253,7 +249,6 @@ async fn change(
         match app.directory.accounts.update(&after).await? {
             AccountChange::Done(revision) => {
                 after.revision = revision;
-                deployment.changed();
                 app.manager.subject_changed(&subject(&after)?);
                 return Ok((before, after));
             }
