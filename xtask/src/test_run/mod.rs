@@ -7,6 +7,7 @@ use crate::cargo::{self, Profile};
 use crate::problem::Problem;
 use crate::{readme, requirements};
 
+mod fuzz;
 mod tally;
 mod tools;
 use tally::Tally;
@@ -30,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { name: "requirements", deep: false, run: requirements },
     Step { name: "documentation", deep: true, run: documentation },
     Step { name: "dependencies", deep: true, run: dependencies },
+    Step { name: "fuzz", deep: true, run: fuzz::run },
 ];
 
 const TESTS: &str = "tests";
