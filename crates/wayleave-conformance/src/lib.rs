@@ -90,4 +90,9 @@ mod bench;
 mod macros;
 mod together;
 
+/// The page's code is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/custom-store.md")]
+struct CustomStore;
+
 pub use bench::{Bench, Case, Fresh, Races, Running, run_case};
