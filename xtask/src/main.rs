@@ -59,7 +59,7 @@ const JOBS: &[Job] = &[
     Job {
         name: "architecture",
         usage: "architecture",
-        about: "which crate may depend on which, and the rules for source files",
+        about: "which crate may depend on which, the rules for source files, and the tests that comparisons name",
         run: architecture::run,
     },
     Job { name: "bench", usage: "bench [arguments of the benchmark]", about: "measure, optimised", run: bench::run },

@@ -30,6 +30,11 @@ use wayleave_core::ports::{Clock, StoreError};
 
 use crate::time::{system_time, timestamp};
 
+/// The page's code is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/migrating-to-embedded.md")]
+struct Migrating;
+
 /// A store of ours behind Tideway's trait.
 ///
 /// Data has the limits of [`kv::SessionData::check`], and ends at most 400 days after its creation. A creation that

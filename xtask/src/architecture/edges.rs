@@ -40,7 +40,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "wayleave-tideway",
         uses: Uses::Only(&[CORE, "wayleave"]),
-        tests_use: &["wayleave-sqlite", "wayleave-web"],
+        tests_use: &["wayleave-sqlite", "wayleave-tower-sessions", "wayleave-web"],
     },
     Row { name: "wayleave-tower-sessions", uses: Uses::Only(&[CORE, "wayleave"]), tests_use: &["wayleave-sqlite"] },
     part_of_the_core("wayleave-sqlite"),
@@ -57,6 +57,13 @@ const ROWS: &[Row] = &[
     Row { name: "wayleave-bench", uses: Uses::Everything, tests_use: &[] },
     Row { name: "xtask", uses: Uses::Only(&[]), tests_use: &[] },
 ];
+
+/// What every example may depend on: the products, as their users do.
+const EXAMPLE: &Row = &Row { name: "example", uses: Uses::Products, tests_use: &[] };
+
+fn is_example(name: &str) -> bool {
+    name.starts_with("example-")
+}
 
 /// Everything outside the workspace that the core's product code may name: values, cryptography, locks.
 const CORE_MAY_USE: &[&str] = &[
@@ -156,13 +163,13 @@ pub(crate) fn judge_tree(tree: &str) -> Vec<Violation> {
 }
 
 fn row(name: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.name == name)
+    if is_example(name) { Some(EXAMPLE) } else { ROWS.iter().find(|row| row.name == name) }
 }
 
 fn allowed(row: &Row, to: &str, part: Part) -> bool {
     let product = match row.uses {
         Uses::Only(names) => names.contains(&to),
-        Uses::Products => !PRIVATE.contains(&to),
+        Uses::Products => !PRIVATE.contains(&to) && !is_example(to),
         Uses::Everything => true,
     };
     let test_support = matches!(to, "wayleave-conformance" | "wayleave-testkit");

@@ -1,10 +1,11 @@
-//! `cargo xtask architecture`: what may depend on what, and what every file must be like.
+//! `cargo xtask architecture`: what may depend on what, what every file must be like, and whether comparisons are proven.
 
 use std::fmt;
 
 use crate::problem::Problem;
 use crate::workspace;
 
+mod compat;
 mod edges;
 mod tidy;
 
@@ -40,7 +41,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Problem> {
 
 fn violations() -> Result<Vec<Violation>, Problem> {
     let mut violations = edges::check()?;
-    violations.extend(tidy::check(&workspace::sources(workspace::root())?));
+    let files = workspace::sources(workspace::root())?;
+    violations.extend(tidy::check(&files));
+    violations.extend(compat::check(&files));
     Ok(violations)
 }
 

@@ -20,13 +20,59 @@ fn every_file_is_tidy() {
     assert!(violations.is_empty(), "{}", list(&violations));
 }
 
+#[test]
+fn every_row_of_a_comparison_names_its_tests() {
+    let files = workspace::sources(workspace::root()).unwrap();
+    assert!(files.iter().any(|file| compat::is_comparison(&file.path)), "no comparison was found");
+    let violations = compat::check(&files);
+    assert!(violations.is_empty(), "{}", list(&violations));
+}
+
+#[test]
+fn comparisons_are_held_to_the_sources() {
+    let file = |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
+    let code = "#[tokio::test]\nasync fn loads() {}\n\nfn helper() {}\n";
+    let case = "pub(super) async fn keeps(bench: Bench<Kv>) {}\n";
+    let check = |row: &str| {
+        let page = format!(
+            "# A page\n\n| theirs | ours | test |\n|---|---|---|\n{row}\n\n| other | table |\n|---|---|\n| a | b |\n"
+        );
+        let files = [
+            file("crates/wayleave-web/tests/it/main.rs", code),
+            file("crates/wayleave-conformance/src/kv/saving.rs", case),
+            file("docs/compat/other.md", &page),
+        ];
+        compat::check(&files).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for good in [
+        "`wayleave-web::loads`",
+        "`wayleave-conformance::keeps`",
+        "`wayleave-web::loads`, `wayleave-conformance::keeps`",
+    ] {
+        assert_eq!(check(&format!("| a | b | {good} |")), [""; 0], "{good}");
+    }
+    for bad in [
+        "",
+        "none",
+        "`loads`",
+        "`wayleave-web::helper`",
+        "`wayleave-web::load`",
+        "`wayleave::loads`",
+        "`wayleave-web::loads`, `wayleave-web::gone`",
+    ] {
+        let found = check(&format!("| a | b | {bad} |"));
+        assert!(found.len() == 1 && found[0].starts_with("docs/compat/other.md:5: "), "{bad}: {found:?}");
+    }
+}
+
 fn list(violations: &[Violation]) -> String {
     violations.iter().map(|violation| format!("\n{violation}")).collect()
 }
 
 fn edge_violations(from: &str, to: &str, kind: serde_json::Value) -> Vec<String> {
     let dependency = json!({"name": to, "kind": kind});
-    let others = ["wayleave-core", "wayleave", "wayleave-sqlite", "wayleave-server", "wayleave-testkit"];
+    let others =
+        ["example-other", "wayleave-core", "wayleave", "wayleave-sqlite", "wayleave-server", "wayleave-testkit"];
     let mut packages: Vec<_> = others.iter().map(|name| json!({"name": name, "dependencies": []})).collect();
     packages.push(json!({"name": from, "dependencies": [dependency]}));
     let (members, edges) = read(&json!({"packages": packages})).unwrap();
@@ -48,6 +94,9 @@ fn edges_are_judged_by_the_table() {
         ("wayleave-server", "wayleave-testkit", product()),
         ("xtask", "wayleave-core", product()),
         ("wayleave-extra", "serde", product()),
+        ("example-one", "wayleave-testkit", product()),
+        ("example-one", "example-other", product()),
+        ("wayleave-server", "example-other", dev()),
     ];
     for (from, to, kind) in refused {
         assert_eq!(edge_violations(from, to, kind).len(), 1, "{from} -> {to}");
@@ -56,6 +105,7 @@ fn edges_are_judged_by_the_table() {
         ("wayleave-core", "hmac", product()),
         ("wayleave-core", "proptest", dev()),
         ("wayleave-core", "wayleave-testkit", dev()),
+        ("example-one", "wayleave-sqlite", product()),
         ("wayleave-sqlite", "wayleave-core", product()),
         ("wayleave-sqlite", "sqlx", product()),
         ("wayleave-server", "wayleave-sqlite", product()),

@@ -108,3 +108,14 @@ fn the_data_has_tideways_methods() {
     assert!(ours.expires_at().since(end) < Duration::from_secs(5) && end.since(ours.expires_at()).is_zero());
     assert!(wayleave::kv::SessionData::new(Duration::ZERO).is_expired());
 }
+
+/// The documented default, and the time that `new` is given.
+#[test]
+fn the_memory_store_makes_data_for_a_day() {
+    let lives = |store: &wayleave::kv::InMemorySessionStore| {
+        let data = store.fresh();
+        data.expires_at().since(data.created_at())
+    };
+    assert_eq!(lives(&wayleave::kv::InMemorySessionStore::default()), Duration::from_secs(86_400));
+    assert_eq!(lives(&wayleave::kv::InMemorySessionStore::new(Duration::from_secs(60))), Duration::from_secs(60));
+}

@@ -184,7 +184,7 @@ fn read(record: &Record) -> Result<SessionData, StoreError> {
 }
 
 fn is_over(record: &Record, now: Timestamp) -> bool {
-    record.expired_at.is_some() || record.has_ended(now)
+    record.expired_at.is_some() || now >= record.ends_at()
 }
 
 #[async_trait]

@@ -121,6 +121,7 @@ fn what_could_be_safer_is_said() {
     }
 }
 
+/// R048: origins come from the configuration, or from the loopback listener, never from a request.
 /// A51: an open registration tells who has an account, and a listener for metrics beyond this machine tells numbers.
 #[test]
 fn what_is_open_is_said() {
@@ -138,7 +139,6 @@ fn what_is_open_is_said() {
     }
 }
 
-/// R048: origins come from the configuration, or from the loopback listener, never from a request.
 #[test]
 fn origins_are_configured_or_derived_from_loopback() {
     let texts = |config: &Config, bound: &str| {
