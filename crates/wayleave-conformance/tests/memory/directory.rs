@@ -98,6 +98,26 @@ async fn counters_are_bounded_and_fail_closed() {
     assert_eq!(counters.read(key(1)).await.unwrap().count, 0);
 }
 
+/// A44: who finds the table full looks at a part of it, so that a flood does not make every sign-in go through all of
+/// it; the sweep goes through the rest.
+#[tokio::test]
+async fn a_full_table_of_counters_is_looked_at_in_parts() {
+    const HELD: u32 = 10_000;
+    let limits = DirectoryLimits { counters: usize::try_from(HELD).unwrap(), ..DirectoryLimits::default() };
+    let counters = with_limits(limits).counters;
+    let rule = Rule { attempts: 5, window: Duration::from_secs(60), lock: Duration::from_secs(60) };
+    let key = |number| CounterKey(bytes("counter", number));
+    for number in 0..HELD {
+        counters.reserve(key(number), rule, at(0)).await.unwrap();
+    }
+    counters.reserve(key(HELD), rule, at(60)).await.unwrap();
+    assert_eq!(counters.sweep(rule, at(60), 100).await.unwrap(), 100);
+    let left = counters.sweep(rule, at(60), u32::MAX).await.unwrap();
+    assert!((HELD - 2000..HELD).contains(&left), "{left}");
+    assert_eq!(counters.sweep(rule, at(60), u32::MAX).await.unwrap(), 0);
+    assert_eq!(counters.read(key(HELD)).await.unwrap().count, 1);
+}
+
 #[tokio::test]
 async fn invitations_and_service_keys_are_bounded() {
     let directory = smallest();
