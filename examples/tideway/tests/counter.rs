@@ -124,7 +124,9 @@ async fn counts(store: &str, survives: bool) {
     assert_eq!(browser.post(&app, "/sign-in", "user=ann&password=try-me-out").await, StatusCode::SEE_OTHER);
     assert_ne!(browser.cookie, guest.cookie, "a new id at the sign-in");
     assert_eq!(browser.page(&app).await, "<p>You are ann. Counted: 2</p>");
-    assert!(guest.clone().page(&app).await.contains("You are a guest"), "{store}");
+    // What the guest's cookie named is over, unless the cookie holds the data itself.
+    let count = if store == "cookie" { 2 } else { 0 };
+    assert_eq!(guest.clone().page(&app).await, format!("<p>You are a guest. Counted: {count}</p>"));
     browser.post(&app, "/count", "").await;
 
     let app = app.restart(store, file).await;

@@ -178,3 +178,22 @@ async fn absurd_times_are_none() {
         assert_eq!((seconds(held.created_at), seconds(held.expires_at)), (made, ends), "{index}");
     }
 }
+
+/// A15: nor does it get one by being saved again and again: 400 days after its creation it is over.
+#[tokio::test]
+async fn no_save_moves_the_longest_life() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let (clock, store) = at(Timestamp::from_seconds(1_800_000_000));
+    let first = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    for days in [0, 300, 399] {
+        let now = first + DAY * days;
+        clock.set(Timestamp::from_seconds(1_800_000_000).plus(DAY * days));
+        // As an application does that makes its data anew each time.
+        store.save("one", SessionData { data: [].into(), created_at: now, expires_at: now + DAY * 399 }).await.unwrap();
+        let held = store.load("one").await.unwrap().unwrap();
+        assert_eq!(held.created_at, first, "{days}");
+        assert_eq!(held.expires_at, first + DAY * if days == 0 { 399 } else { 400 }, "{days}");
+    }
+    clock.advance(DAY);
+    assert!(store.load("one").await.unwrap().is_none());
+}
