@@ -31,7 +31,7 @@ fn every_row_of_a_comparison_names_its_tests() {
 #[test]
 fn comparisons_are_held_to_the_sources() {
     let file = |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
-    let code = "#[tokio::test]\nasync fn loads() {}\n\nfn helper() {}\n";
+    let code = "#[tokio::test]\nasync fn loads() {}\n\n#[cfg(test)]\nfn helper() {}\n";
     let case = "pub(super) async fn keeps(bench: Bench<Kv>) {}\n";
     let check = |row: &str| {
         let page = format!(
