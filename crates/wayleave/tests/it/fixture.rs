@@ -13,7 +13,8 @@ use wayleave::core::policy::{
     AtLimit, Concurrency, FingerprintMode, IdleLimit, KindName, Kinds, Policy, SessionTimeout, TokenFormat,
 };
 use wayleave::core::ports::{
-    Account, AccountChange, AccountId, Accounts, Clock, Entropy, InsertAccount, SessionStore, StoreError, Subjects,
+    Account, AccountChange, AccountId, Accounts, Clock, Entropy, InsertAccount, InsertServiceKey, ServiceKey,
+    ServiceKeys, SessionStore, StoreError, Subjects,
 };
 use wayleave::core::record::{Client, Fingerprint, Limit, Record, Revision};
 use wayleave::core::routing::RoutingKey;
@@ -102,6 +103,21 @@ impl World {
         let account = account(number, permissions, self.clock.now());
         assert_eq!(Accounts::insert(&*self.accounts, &account).await.unwrap(), InsertAccount::Done);
         account.subject().unwrap()
+    }
+
+    /// Somebody of whom a service knows, whose key expires after `life`.
+    pub(crate) async fn service_subject(&self, service: &str, life: Duration) -> Subject {
+        let now = self.clock.now();
+        let key = ServiceKey {
+            name: service.into(),
+            key: [1; 32],
+            permissions: permissions(&USUAL),
+            created_at: now,
+            expires_at: now.plus(life),
+            revoked_at: None,
+        };
+        assert_eq!(ServiceKeys::insert(&*self.accounts, &key).await.unwrap(), InsertServiceKey::Done);
+        Subject::external(service, "somebody").unwrap()
     }
 
     /// Changes an account behind the manager's back.

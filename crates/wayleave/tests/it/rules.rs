@@ -9,7 +9,7 @@ use wayleave::events::What;
 use wayleave_testkit::StoreVerb;
 
 use crate::fixture::{
-    HOUR, MINUTE, RefreshVerdict, SECOND, Verdict, World, drain, kind, open, permissions, polling, refresh_token,
+    HOUR, MINUTE, RefreshVerdict, SECOND, TICK, Verdict, World, drain, kind, open, permissions, polling, refresh_token,
 };
 
 /// A shorter session timeout ends an idle session at its next request; a longer one lets live ones live longer.
@@ -152,6 +152,39 @@ async fn standing_is_judged_at_the_next_request() {
     let again = world.open(&ada, "plain").await;
     assert_eq!(world.verdict(&again.issued.access).await, Verdict::Valid);
     assert_eq!(world.verdict(token).await, Verdict::Invalid);
+}
+
+/// A13: a standing that ends by itself takes its subject's sessions with it from that very instant, without anybody
+/// telling the manager: those in memory, those that are not, and those of a JWT whose signature was checked before.
+#[tokio::test]
+async fn a_standing_that_ends_by_itself_ends_its_sessions() {
+    for name in ["plain", "jwt"] {
+        for cold in [false, true] {
+            let world = World::new();
+            let shopper = world.service_subject("shop", 5 * MINUTE).await;
+            let opened = world.open(&shopper, name).await;
+            let token = &opened.issued.access;
+            assert_eq!(world.verdict(token).await, Verdict::Valid);
+            world.store.faults().reset();
+            world.clock.advance(5 * MINUTE - TICK);
+            if cold {
+                world.manager.forget_everything();
+            }
+            assert_eq!(world.verdict(token).await, Verdict::Valid, "{name}, cold {cold}");
+            assert_eq!(world.store.faults().calls().is_empty(), !cold, "{name}, cold {cold}: answered from memory");
+            let mut events = world.manager.subscribe(10);
+            world.clock.advance(TICK);
+            if cold {
+                world.manager.forget_everything();
+            }
+            assert_eq!(world.verdict(token).await, Verdict::Invalid, "{name}, cold {cold}");
+            assert_eq!(drain(&mut events), [What::Refused(Refusal::Disabled)], "{name}, cold {cold}");
+            let refresh = world.refresh_verdict(refresh_token(&opened.issued)).await;
+            assert_eq!(refresh, RefreshVerdict::Invalid, "{name}, cold {cold}");
+            assert_eq!(world.second_node().verdict(token).await, Verdict::Invalid, "{name}, cold {cold}");
+            assert!(world.try_open(&shopper, open(name)).await.is_err(), "{name}, cold {cold}");
+        }
+    }
 }
 
 /// Kinds change and go while sessions of them live.
