@@ -3,7 +3,7 @@
 use serde_json::json;
 use wayleave_core::ports::AccountChange;
 use wayleave_core::subject::Subject;
-use wayleave_testkit::{Fault, StoreVerb};
+use wayleave_testkit::{DirectoryVerb, Fault, StoreVerb};
 
 use super::{ANN, BOB, CSRF, SESSION, cookies, face, is_removal, unknown_token};
 use crate::world::{OTHER_PASSWORD, PASSWORD, World};
@@ -150,8 +150,37 @@ async fn a_new_password_ends_the_other_sessions() {
         let expected = if ends_others { 401 } else { 200 };
         assert_eq!((other.status().await, app.status().await), (expected, expected));
         assert_eq!(bystander.status().await, 200);
+        let listed = client.get("/api/auth/sessions").await.json()["data"]["items"].as_array().unwrap().len();
+        assert_eq!(listed, if ends_others { 1 } else { 3 });
         assert_eq!(world.client().sign_in(ANN, PASSWORD).await.status, 401);
         assert_eq!(world.client().sign_in(ANN, OTHER_PASSWORD).await.status, 200);
+    }
+}
+
+/// R021, A13: a sign-in with the old password that was on the way when the password changed opens nothing.
+#[tokio::test]
+async fn a_sign_in_in_flight_does_not_outlive_its_password() {
+    for transport in ["cookie", "bearer"] {
+        let world = World::new().await;
+        world.person(ANN, &[]).await;
+        let mut owner = world.signed_in(ANN).await;
+        let mut thief = world.client();
+        assert_eq!(thief.get("/api/csrf").await.status, 200);
+        let body = json!({ "email": ANN, "password": PASSWORD, "transport": transport });
+        let stolen = thief.request("POST /api/auth/login", Some(&body));
+        // Right after the password was found to be good.
+        let gate = world.directory.as_ref().unwrap().faults().hold(DirectoryVerb::CountersClear);
+        let router = world.router.clone();
+        let in_flight = tokio::spawn(async move { crate::support::send(&router, stolen).await });
+        gate.arrived().await;
+        let body = json!({ "current_password": PASSWORD, "new_password": OTHER_PASSWORD });
+        assert_eq!(owner.post("/api/auth/password", &body).await.status, 200);
+        gate.open();
+        let late = in_flight.await.unwrap();
+        assert_eq!(late.status, 401, "{transport}: {}", String::from_utf8_lossy(&late.body));
+        assert!(!cookies(&late).contains_key(SESSION), "{transport}");
+        let listed = owner.get("/api/auth/sessions").await.json()["data"]["items"].as_array().unwrap().len();
+        assert_eq!(listed, 1, "{transport}");
     }
 }
 
