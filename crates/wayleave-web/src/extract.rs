@@ -64,7 +64,7 @@ impl<S: Sync> FromRequestParts<S> for Fresh {
                 let at = principal.authentication.at;
                 now.since(at) < most && at.since(now) < most
             }),
-            Some(Loaded::Nobody { .. }) | None => false,
+            Some(Loaded::Nobody(_)) | None => false,
         };
         if is_fresh { Ok(Self(session)) } else { Err(refused) }
     }
@@ -167,7 +167,7 @@ impl Slot {
         let credential = match &state.loaded {
             Some(Loaded::Record { token, .. }) => Some(token.clone()),
             Some(Loaded::Data { id, .. }) => Some(id.clone()),
-            Some(Loaded::Nobody { .. }) | None => None,
+            Some(Loaded::Nobody(_)) | None => None,
         };
         let session = credential.and_then(|credential| self.shared.binding(&credential));
         let visitor = match (&session, &state.brought.visitor) {
@@ -186,6 +186,7 @@ impl Slot {
             Some(hash) => CsrfBinding::Session(hash),
             None => CsrfBinding::PreSession(visitor.as_bytes()),
         };
+        state.no_store = true;
         let token = self.shared.csrf.issue(binding, &*self.shared.options.entropy)?;
         let held = state.brought.csrf.clone();
         let brought = Submitted { explicit: held.as_deref(), cookie: held.as_deref() };

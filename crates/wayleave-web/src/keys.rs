@@ -203,7 +203,8 @@ impl SessionKeys {
         keys.next().map_or(Err(DuplicateKey), |newest| KeyRing::new(newest, keys))
     }
 
-    /// What CSRF tokens are signed with. A rotation makes those of open pages invalid; the page's next one is good.
+    /// What CSRF tokens are signed with. Taking the oldest key away makes those of open pages invalid; the page's next one
+    /// is good.
     #[must_use]
     pub fn csrf_key(&self) -> CsrfKey {
         // The oldest, so that a rotation spares open pages as long as it spares their sessions.

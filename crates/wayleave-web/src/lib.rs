@@ -22,7 +22,7 @@
 //! use axum::routing::{get, post};
 //! use axum::{Form, Router};
 //! use wayleave_web::{
-//!     Authenticated, CsrfToken, Fresh, Session, SessionLayer, SessionOptions, SessionRejection, SetError, SignIn,
+//!     Authenticated, CsrfToken, Fresh, Reach, Session, SessionLayer, SessionOptions, SessionRejection, SetError, SignIn,
 //!     SignInError, require,
 //! };
 //!
@@ -67,8 +67,12 @@
 //!     session.sign_out().await
 //! }
 //!
-//! async fn sign_out_everywhere(session: Session) -> Result<(), SessionRejection> {
-//!     session.sign_out_everywhere().await.map(drop)
+//! async fn sign_out_everywhere(session: Session) -> Result<&'static str, SessionRejection> {
+//!     // Some stores know of this session alone; see the table below.
+//!     session.sign_out_everywhere().await.map(|reach| match reach {
+//!         Reach::Everywhere => "signed out on all devices",
+//!         Reach::HereAlone => "signed out here",
+//!     })
 //! }
 //!
 //! # struct User { id: String, permissions: Vec<&'static str> }
@@ -147,13 +151,14 @@
 //! | | restart | several instances | ends everywhere | list, limits |
 //! |---|---|---|---|---|
 //! | [`SessionLayer::in_memory`] | lost | no | yes | yes |
-//! | [`SessionLayer::on_record`] over SQLite | kept | one machine | yes | yes |
+//! | [`SessionLayer::on_record`] over SQLite | kept | one machine, [`SessionOptions::warm_sessions`] 0 for several processes | yes | yes |
 //! | [`SessionLayer::key_value`] over your own [`SessionStore`] | yours | yours | one by one | no |
 //! | [`SessionLayer::sealed`] | kept | yes | no | no |
 //! | [`SessionLayer::sealed_and_revocable`] | kept | yes | yes | no |
 //!
 //! A sealed cookie cannot merge parallel writes or tell an older state that a client kept from a newer one: keep no money
-//! and no rights in its data. Rights belong in [`SessionOptions::subjects`], which is asked at every request.
+//! and no rights in its data. A request that was under way when its user signed out can bring a cookie back that is good
+//! until its end, unless revocations are remembered. Rights belong in [`SessionOptions::subjects`], which is asked at every request.
 
 pub mod bearer;
 mod config;
@@ -179,6 +184,6 @@ pub use layer::{
 };
 pub use reject::SessionRejection;
 pub use sealed::CookieSessionStore;
-pub use session::{Session, SetError, SignIn, SignInError, SignedIn};
+pub use session::{Reach, Session, SetError, SignIn, SignInError, SignedIn};
 pub use wayleave;
 pub use wayleave::kv::{InMemorySessionStore, SessionData, SessionStore};

@@ -11,6 +11,7 @@
 //! its end unless [`Revocations`] remember it. So no money and no rights belong in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -41,6 +42,8 @@ pub struct CookieSessionStore {
     cookie: CookieSpec,
     /// What envelopes are bound to.
     name: Box<[u8]>,
+    /// The longest that any of its sessions can live, from its beginning.
+    longest: Duration,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     revocations: Option<Arc<dyn Revocations>>,
@@ -67,6 +70,7 @@ impl CookieSessionStore {
             ring: keys.ring().map_err(|_| InvalidKey::Twice)?,
             name: cookie.place().as_bytes().into(),
             cookie,
+            longest: SessionData::MAX_LIFETIME,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             revocations: None,
@@ -78,6 +82,19 @@ impl CookieSessionStore {
     #[must_use]
     pub fn with_revocations(self, revocations: Arc<dyn Revocations>) -> Self {
         Self { revocations: Some(revocations), ..self }
+    }
+
+    /// Binds cookies to an audience as well: two applications under one key whose cookies have one name, or one
+    /// application in production and on trial, do not take each other's (R042).
+    #[must_use]
+    pub fn for_audience(self, audience: &str) -> Self {
+        let name = [self.cookie.place(), "\n", audience].concat();
+        Self { name: name.into_bytes().into(), ..self }
+    }
+
+    /// Says that no session lives longer than this, so that the end of one need not be remembered longer.
+    pub(crate) fn living_at_most(self, longest: Duration) -> Self {
+        Self { longest, ..self }
     }
 
     /// Takes time and randomness from elsewhere, for tests.
@@ -163,7 +180,7 @@ impl CookieSessionStore {
     }
 
     /// Whether a session that opened was ended.
-    async fn is_revoked(&self, data: &SessionData) -> Result<bool, StoreError> {
+    pub(crate) async fn is_revoked(&self, data: &SessionData) -> Result<bool, StoreError> {
         let Some(revocations) = &self.revocations else { return Ok(false) };
         if let Some(principal) = data.principal()
             && principal.generation < revocations.generation(&principal.subject).await?
@@ -198,9 +215,11 @@ impl SessionStore for CookieSessionStore {
 
     async fn delete(&self, session_id: &str) -> Result<(), StoreError> {
         let Some(revocations) = &self.revocations else { return Ok(()) };
-        let opened = self.decrypt(session_id);
-        match opened.as_ref().and_then(|data| data.handle().map(|handle| (handle, data.expires_at()))) {
-            Some((handle, until)) => revocations.revoke(handle, until).await,
+        let Some(data) = self.decrypt(session_id) else { return Ok(()) };
+        // Another cookie of the same session may live longer than the one that was shown.
+        let until = data.created_at().plus(self.longest).max(data.expires_at());
+        match data.handle() {
+            Some(handle) => revocations.revoke(handle, until).await,
             None => Ok(()),
         }
     }

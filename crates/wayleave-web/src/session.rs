@@ -10,13 +10,13 @@ use wayleave_core::permission::Permissions;
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 
-use crate::layer::{Backend, Change, Loaded, SessionWatch, Slot, State, WatchSource};
+use crate::layer::{Backend, Change, DataPlace, Loaded, SessionWatch, Slot, State, WatchSource};
 use crate::reject::SessionRejection;
 
 mod save;
 mod sign_in;
 
-pub use sign_in::{SignIn, SignInError, SignedIn};
+pub use sign_in::{Reach, SignIn, SignInError, SignedIn};
 
 /// The session of the request: a guest's, or somebody's who is signed in.
 ///
@@ -71,7 +71,7 @@ impl Session {
     pub fn remove(&self, key: &str) -> Option<String> {
         let held = self.get(key)?;
         let mut state = self.0.state.lock();
-        state.changes.insert(key.to_owned(), Change { value: None, saved: false });
+        state.changes.insert(key.to_owned(), Change::made(None));
         Some(held)
     }
 
@@ -80,7 +80,7 @@ impl Session {
             return Err(wayleave::kv::TooLarge::Key.into());
         }
         let mut state = self.0.state.lock();
-        let before = state.changes.insert(key.clone(), Change { value, saved: false });
+        let before = state.changes.insert(key.clone(), Change::made(value));
         let fits = match &self.0.shared.backend {
             Backend::Sealed(cookies) => cookies.encrypt(&self.0.data(&state)).map(drop),
             Backend::Records { .. } | Backend::KeyValue(_) => self.0.data(&state).check().map_err(Into::into),
@@ -135,7 +135,7 @@ impl Session {
         match &self.0.state.lock().loaded {
             Some(Loaded::Record { session, .. }) => session.permissions().clone(),
             Some(Loaded::Data { permissions, .. }) => permissions.clone(),
-            Some(Loaded::Nobody { .. }) | None => Permissions::none(),
+            Some(Loaded::Nobody(_)) | None => Permissions::none(),
         }
     }
 
@@ -145,7 +145,7 @@ impl Session {
         match &self.0.state.lock().loaded {
             Some(Loaded::Record { session, .. }) => session.permissions().contains(permission),
             Some(Loaded::Data { permissions, .. }) => permissions.contains(permission),
-            Some(Loaded::Nobody { .. }) | None => false,
+            Some(Loaded::Nobody(_)) | None => false,
         }
     }
 
@@ -155,7 +155,7 @@ impl Session {
         match &self.0.state.lock().loaded {
             Some(Loaded::Record { session, .. }) => Some(session.session_expires_at()),
             Some(Loaded::Data { data, .. }) => Some(self.0.shared.absolute_end(data)),
-            Some(Loaded::Nobody { .. }) | None => None,
+            Some(Loaded::Nobody(_)) | None => None,
         }
     }
 
@@ -165,7 +165,7 @@ impl Session {
         match &self.0.state.lock().loaded {
             Some(Loaded::Record { session, .. }) => session.record().authentication.map(|proof| proof.at),
             Some(Loaded::Data { data, .. }) => data.principal().map(|principal| principal.authentication.at),
-            Some(Loaded::Nobody { .. }) | None => None,
+            Some(Loaded::Nobody(_)) | None => None,
         }
     }
 
@@ -184,13 +184,15 @@ impl Session {
                 notify: shared.watchers.join(manager, session.id()),
             },
             (Some(Loaded::Data { data, id, .. }), backend) => WatchSource::Data {
-                store: match backend {
-                    Backend::KeyValue(store) => Arc::clone(store),
-                    Backend::Sealed(cookies) => Arc::clone(cookies) as Arc<dyn wayleave::kv::SessionStore>,
+                place: match backend {
+                    Backend::KeyValue(store) => DataPlace::Store(Arc::clone(store)),
+                    Backend::Sealed(cookies) => DataPlace::Cookie(Arc::clone(cookies)),
                     Backend::Records { .. } => return None,
                 },
                 id: zeroize::Zeroizing::new(self.0.key(id)),
+                data: data.clone(),
                 absolute_end: shared.absolute_end(data),
+                subjects: Arc::clone(&shared.options.subjects),
             },
             _ => return None,
         };
@@ -233,7 +235,7 @@ impl State {
             return change.value.clone();
         }
         match self.loaded.as_ref()? {
-            Loaded::Nobody { .. } => None,
+            Loaded::Nobody(_) => None,
             Loaded::Data { data, .. } => data.get(key).map(str::to_owned),
             Loaded::Record { session, .. } => {
                 let value = session.record().data.get(key)?;
@@ -242,11 +244,22 @@ impl State {
         }
     }
 
-    /// What was changed and not saved.
-    fn unsaved(&self) -> Vec<wayleave::kv::KeyChange> {
+    /// What was changed and not saved: what is removed first, so that what is set finds room.
+    fn unsaved(&self) -> Vec<Unsaved> {
         let unsaved = self.changes.iter().filter(|(_, change)| !change.saved);
-        unsaved.map(|(key, change)| (key.clone(), change.value.clone())).collect()
+        let mut unsaved: Vec<_> = unsaved
+            .map(|(key, change)| Unsaved { change: (key.clone(), change.value.clone()), migrated: change.migrated })
+            .collect();
+        unsaved.sort_by_key(|unsaved| unsaved.change.1.is_some());
+        unsaved
     }
+}
+
+/// A change that is to be saved.
+pub(crate) struct Unsaved {
+    pub(crate) change: wayleave::kv::KeyChange,
+    /// Whether it brings older data up to date; of no use where somebody else has done so.
+    pub(crate) migrated: bool,
 }
 
 /// The data that a session would have, to see whether it fits.

@@ -2,7 +2,8 @@
 
 use axum_core::body::Body;
 use axum_core::extract::Request;
-use http::header::{CONTENT_TYPE, ORIGIN, REFERER};
+use http::Method;
+use http::header::{CONTENT_TYPE, ORIGIN, REFERER, UPGRADE};
 use http::request::Parts;
 use http_body_util::{BodyExt as _, Limited};
 
@@ -25,7 +26,15 @@ const MAX_FORM: usize = 64 * 1024;
 pub(super) async fn guard(slot: &Slot, request: Request) -> Result<Request, SessionRejection> {
     let shared = &slot.shared;
     let Some(cookies) = &shared.cookies else { return Ok(request) };
-    if request.method().is_safe() || shared.options.csrf == CsrfMode::DangerousOff {
+    if shared.options.csrf == CsrfMode::DangerousOff {
+        return Ok(request);
+    }
+    if is_websocket(&request) {
+        let (parts, body) = request.into_parts();
+        judge_websocket(shared, &parts)?;
+        return Ok(Request::from_parts(parts, body));
+    }
+    if request.method().is_safe() {
         return Ok(request);
     }
     let (parts, body) = request.into_parts();
@@ -50,6 +59,41 @@ async fn admit(slot: &Slot, cookies: &Cookies, parts: &Parts, body: Body) -> Res
     } else {
         Err(SessionRejection::CsrfFailed)
     }
+}
+
+/// Whether the request opens a WebSocket, over HTTP/1.1 or, by an extended CONNECT, over HTTP/2.
+fn is_websocket(request: &Request) -> bool {
+    let mut upgrades = request.headers().get_all(UPGRADE).iter();
+    *request.method() == Method::CONNECT
+        || upgrades.any(|value| {
+            let mut protocols = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            protocols.any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        })
+}
+
+/// A handshake carries cookies from any page, is a GET, and cannot carry a token: its origin alone decides. Without
+/// named origins it is the host that the request itself went to.
+fn judge_websocket(shared: &Shared, parts: &Parts) -> Result<(), SessionRejection> {
+    let origins = &shared.options.origins;
+    let headers = &parts.headers;
+    if !headers.contains_key(ORIGIN) && !headers.contains_key("sec-fetch-site") {
+        // No browser opens one without saying from where.
+        return Ok(());
+    }
+    let named = !(origins.own.is_empty() && origins.partners.is_empty());
+    let allowed = if named {
+        fetch_metadata::judge(origins, &Method::POST, headers, Sensitivity::Sensitive).into_result().is_ok()
+    } else {
+        let one = |name: &str| {
+            let mut values = headers.get_all(name).iter();
+            values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+        };
+        let site = if headers.contains_key("sec-fetch-site") { one("sec-fetch-site") } else { Some("same-origin") };
+        let host = parts.uri.authority().map(http::uri::Authority::as_str).or_else(|| one("host"));
+        let origin = one("origin").and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+        site == Some("same-origin") && host.is_some() && origin == host
+    };
+    if allowed { Ok(()) } else { Err(SessionRejection::OriginNotAllowed) }
 }
 
 /// By Fetch Metadata and `Origin` (R047).
@@ -103,7 +147,7 @@ async fn check(
     let signed_in = match &slot.state.lock().loaded {
         Some(Loaded::Record { session, .. }) => session.subject().is_some(),
         Some(Loaded::Data { data, .. }) => data.principal().is_some(),
-        Some(Loaded::Nobody { .. }) | None => false,
+        Some(Loaded::Nobody(_)) | None => false,
     };
     Ok(!signed_in)
 }

@@ -36,8 +36,8 @@ pub use watch::{SessionEnd, SessionWatch};
 
 pub(crate) use guard::FIELD;
 pub(crate) use shared::Backend;
-pub(crate) use slot::{Change, Loaded, Slot, State, schema_of, set_schema};
-pub(crate) use watch::WatchSource;
+pub(crate) use slot::{Change, Loaded, Nobody, Slot, State, schema_of, set_schema};
+pub(crate) use watch::{DataPlace, WatchSource};
 
 use shared::{Cookies, Shared};
 
@@ -59,7 +59,9 @@ impl SessionLayer {
         Self::on_record(Arc::new(MemoryStore::default()), &keys, options)
     }
 
-    /// Sessions on record in `store`: memory, SQLite or any other.
+    /// Sessions on record in `store`: memory, SQLite or any other. This layer, with its clones, keeps what it has read in
+    /// memory; where other layers or processes write to the same store, set [`SessionOptions::warm_sessions`] to 0, so that
+    /// what they end is over here, too.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -81,7 +83,7 @@ impl SessionLayer {
             rules: Rules { kinds, ..Rules::default() },
             // No kind here has signed tokens.
             audience: wayleave::jwt::Audience { issuer: Box::default(), audience: Box::default() },
-            options: Options::default(),
+            options: Options { warm_sessions: options.warm_sessions, ..Options::default() },
         });
         let authority = Authority::new(random);
         Self::new(Backend::Records { manager: Arc::new(manager), authority, kind, guest }, keys, options)
@@ -111,7 +113,11 @@ impl SessionLayer {
     fn seal(keys: &SessionKeys, options: &SessionOptions) -> Result<CookieSessionStore, StartError> {
         let Carrier::Cookie(cookie) = &options.carrier else { return Err(StartError::SealedBearer) };
         let cookies = CookieSessionStore::with_keys(keys, CookieSpec::new(cookie.clone())?)?;
-        Ok(cookies.with_ambient(Arc::clone(&options.clock), Arc::clone(&options.entropy)))
+        let Lifetimes { guest, signed_in, idle: _, remembered } = options.lifetimes;
+        let cookies = cookies
+            .living_at_most(guest.max(signed_in).max(remembered))
+            .with_ambient(Arc::clone(&options.clock), Arc::clone(&options.entropy));
+        Ok(if options.audience.is_empty() { cookies } else { cookies.for_audience(&options.audience) })
     }
 
     /// Sessions sealed by `cookies`, whose cookie is the carrier whatever the options say.
@@ -132,6 +138,9 @@ impl SessionLayer {
         keys: &SessionKeys,
         options: SessionOptions,
     ) -> Result<Self, StartError> {
+        if !store.supports_revocation() {
+            return Err(StartError::KeepsNothing);
+        }
         Self::new(Backend::KeyValue(store), keys, options)
     }
 
@@ -151,6 +160,7 @@ impl SessionLayer {
     }
 
     fn new(backend: Backend, keys: &SessionKeys, options: SessionOptions) -> Result<Self, StartError> {
+        kinds::kinds(&options.lifetimes)?;
         let cookies = match &options.carrier {
             Carrier::Cookie(cookie) => Some(cookies(cookie)?),
             Carrier::Bearer => None,
@@ -172,13 +182,16 @@ impl SessionLayer {
 fn cookies(session: &CookieOptions) -> Result<Cookies, InvalidCookieSpec> {
     let beside = |rest: &str, visibility| {
         // A `__Host-` or `__Secure-` cookie has neighbours of its kind; a script must be able to read one of them.
-        let (prefix, name) = match session.name.rfind("__") {
-            Some(0) => {
-                session.name.split_once('-').map_or(("", session.name.as_str()), |(prefix, name)| (prefix, name))
-            }
-            _ => ("", session.name.as_str()),
+        let own = session.name.as_str();
+        let of = |prefix: &str| own.get(..prefix.len()).filter(|start| start.eq_ignore_ascii_case(prefix));
+        let (prefix, name) = if let Some(http) = of("__Host-Http-") {
+            ("__Host-", own.get(http.len()..).unwrap_or_default())
+        } else if let Some(http) = of("__Http-") {
+            ("__Secure-", own.get(http.len()..).unwrap_or_default())
+        } else {
+            ("", own)
         };
-        let name = if prefix.is_empty() { format!("{name}-{rest}") } else { format!("{prefix}-{name}-{rest}") };
+        let name = format!("{prefix}{name}-{rest}");
         CookieSpec::new(CookieOptions { name, visibility, ..session.clone() })
     };
     Ok(Cookies {
@@ -206,6 +219,9 @@ pub enum StartError {
     /// A lifetime is none.
     #[error("a lifetime of sessions is a second to 400 days: {0}")]
     Lifetime(#[from] wayleave_core::policy::InvalidPolicy),
+    /// A store that keeps nothing cannot hold sessions under ids; see [`SessionLayer::sealed`].
+    #[error("a store of sessions must keep and end them; for sealed cookies there is SessionLayer::sealed")]
+    KeepsNothing,
     /// A sealed session travels in a cookie.
     #[error("a sealed session travels in a cookie, not in a bearer token")]
     SealedBearer,
@@ -253,16 +269,18 @@ async fn answer<S>(slot: &Arc<Slot>, mut inner: S, request: Request) -> Response
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
-    let mut request = match guard::guard(slot, request).await {
-        Ok(request) => request,
-        Err(error) => return finish(slot, error.into_response()).await,
-    };
-    request.extensions_mut().insert(Arc::clone(slot));
-    let response = match caught(async { inner.call(request).await }).await {
-        Some(Ok(response)) => response,
-        Some(Err(never)) => match never {},
-        None => SessionRejection::Panicked.into_response(),
-    };
+    let response = caught(async {
+        let mut request = match guard::guard(slot, request).await {
+            Ok(request) => request,
+            Err(error) => return error.into_response(),
+        };
+        request.extensions_mut().insert(Arc::clone(slot));
+        match inner.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    });
+    let response = response.await.unwrap_or_else(|| SessionRejection::Panicked.into_response());
     finish(slot, response).await
 }
 

@@ -29,6 +29,12 @@ pub struct SessionOptions {
     pub kept_at_sign_in: Vec<String>,
     /// The layout of the application's data.
     pub schema: Schema,
+    /// Whom sealed cookies are for. Two applications that share keys and the cookie's name must differ in it; empty where
+    /// there is only one.
+    pub audience: String,
+    /// Sessions on record that are kept in memory, so that most requests do not ask the store. 0 where somebody else
+    /// writes to the same store: another process, or another layer that is not a clone of this one.
+    pub warm_sessions: usize,
     /// How recent a sign-in has to be for [`Fresh`](crate::Fresh).
     pub fresh_for: Duration,
     /// What subjects may do right now; asked whenever a session is not answered from memory.
@@ -41,7 +47,7 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     /// Cookie `__Host-id`, `SameSite=Lax`; CSRF tokens; [`Lifetimes::default`]; nothing kept at the sign-in; fresh for
-    /// ten minutes; every subject may have sessions with all that it is granted.
+    /// ten minutes; 100,000 sessions in memory; every subject may have sessions with all that it is granted.
     fn default() -> Self {
         Self {
             carrier: Carrier::default(),
@@ -50,6 +56,8 @@ impl Default for SessionOptions {
             lifetimes: Lifetimes::default(),
             kept_at_sign_in: Vec::new(),
             schema: Schema::default(),
+            audience: String::new(),
+            warm_sessions: 100_000,
             fresh_for: Duration::from_secs(600),
             subjects: Arc::new(Everybody),
             clock: Arc::new(SystemClock),

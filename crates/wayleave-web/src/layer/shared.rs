@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wayleave::kv::{SessionData, SessionStore};
@@ -19,6 +20,9 @@ use crate::cookies::CookieSpec;
 use crate::csrf::CsrfKey;
 use crate::sealed::CookieSessionStore;
 
+/// Credentials remembered as replaced.
+const REPLACED: usize = 10_000;
+
 pub(crate) struct Shared {
     pub(crate) backend: Backend,
     pub(crate) options: SessionOptions,
@@ -26,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) cookies: Option<Cookies>,
     pub(crate) csrf: CsrfKey,
     pub(crate) watchers: Arc<Watchers>,
+    /// When clients were given other credentials in the place of these, or left.
+    replaced: Cache<[u8; 32], Timestamp>,
     upkeep: OnceLock<DropGuard>,
 }
 
@@ -51,7 +57,8 @@ pub(crate) enum Backend {
 impl Shared {
     pub(super) fn new(backend: Backend, options: SessionOptions, cookies: Option<Cookies>, csrf: CsrfKey) -> Self {
         let watchers = Arc::new(Watchers::default());
-        Self { backend, options, cookies, csrf, watchers, upkeep: OnceLock::new() }
+        let replaced = Cache::new(REPLACED);
+        Self { backend, options, cookies, csrf, watchers, replaced, upkeep: OnceLock::new() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -85,6 +92,25 @@ impl Shared {
         data.created_at().plus(lifetime)
     }
 
+    /// Notes that the client of this credential has another one from now on, or none.
+    pub(crate) fn note_replaced(&self, credential: &str) {
+        let now = self.now();
+        self.replaced.insert(Sha256::digest(credential).into(), now);
+        if let (Backend::Sealed(_), Some(handle)) = (&self.backend, self.binding(credential)) {
+            self.replaced.insert(handle, now);
+        }
+    }
+
+    /// Whether the client of this credential got another one within the last minute. A request that was under way then
+    /// still bears the old one; nothing of its answer may take the new one from the client (R067).
+    pub(crate) fn was_replaced(&self, credential: &str) -> bool {
+        const UNDER_WAY: Duration = Duration::from_secs(60);
+        let known = |key: &[u8; 32]| self.replaced.get(key).is_some_and(|at| self.now().since(at) < UNDER_WAY);
+        known(&Sha256::digest(credential).into())
+            || matches!(self.backend, Backend::Sealed(_))
+                && self.binding(credential).is_some_and(|handle| known(&handle))
+    }
+
     /// What a session's CSRF tokens are bound to: dies with the id.
     pub(crate) fn binding(&self, credential: &str) -> Option<[u8; 32]> {
         match &self.backend {
@@ -99,6 +125,9 @@ impl Shared {
 
     /// Starts, once, what goes on besides requests: writing activity down and removing what has ended.
     pub(super) fn start_upkeep(&self) {
+        if self.upkeep.get().is_some() || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
         let _ = self.upkeep.get_or_init(|| {
             let stop = CancellationToken::new();
             match &self.backend {

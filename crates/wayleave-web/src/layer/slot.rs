@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) brought: Brought,
     /// Whether the answer should clear what the browser cached.
     pub(crate) clear_cache: bool,
+    /// Whether the answer itself bears something secret.
+    pub(crate) no_store: bool,
 }
 
 #[derive(Default)]
@@ -59,16 +61,44 @@ pub(crate) struct Brought {
 pub(crate) struct Change {
     pub(crate) value: Option<String>,
     pub(crate) saved: bool,
+    /// Whether it came from bringing older data up to date, not from a handler.
+    pub(crate) migrated: bool,
+}
+
+impl Change {
+    /// A handler's.
+    pub(crate) const fn made(value: Option<String>) -> Self {
+        Self { value, saved: false, migrated: false }
+    }
 }
 
 /// What the request's credential led to.
 pub(crate) enum Loaded {
-    /// Nothing. `stale` when there was a credential, and it should be taken from the client.
-    Nobody { stale: bool },
+    /// Nothing.
+    Nobody(Nobody),
     /// A record.
     Record { session: Box<wayleave::Session>, token: Zeroizing<String> },
     /// Data that holds its own identity. `id` is the credential.
     Data { data: Box<SessionData>, permissions: Permissions, id: Zeroizing<String> },
+}
+
+/// Why there is no session.
+#[derive(Default)]
+pub(crate) struct Nobody {
+    /// What the request showed, if anything.
+    pub(crate) shown: Option<Zeroizing<String>>,
+    /// Whether the client should forget what it showed.
+    pub(crate) stale: bool,
+    /// Whether the client has been given another credential meanwhile. Then nothing that this request does may reach
+    /// the client's cookies (R067).
+    pub(crate) replaced: bool,
+}
+
+impl Nobody {
+    /// Whoever was here has left.
+    pub(crate) fn left() -> Self {
+        Self { stale: true, ..Self::default() }
+    }
 }
 
 impl Slot {
@@ -83,18 +113,18 @@ impl Slot {
         }
         let credential = self.credential(&parts.headers)?;
         let mut loaded = match credential {
-            Credential::Absent => Loaded::Nobody { stale: false },
-            Credential::Unreadable => Loaded::Nobody { stale: true },
+            Credential::Absent => Loaded::Nobody(Nobody::default()),
+            Credential::Unreadable => Loaded::Nobody(Nobody { stale: true, ..Nobody::default() }),
             Credential::Shown(text) => self.look_up(text, parts).await?,
         };
         let migrated = self.migrate(&mut loaded);
         let mut state = self.state.lock();
         if let Loaded::Data { data, .. } = &loaded {
-            state.renew = self.wants_renewal(data);
+            state.renew = is_active(parts) && self.wants_renewal(data);
         }
         state.loaded = Some(loaded);
         for (key, value) in migrated {
-            state.changes.insert(key, Change { value, saved: false });
+            state.changes.insert(key, Change { value, saved: false, migrated: true });
         }
         Ok(())
     }
@@ -135,33 +165,37 @@ impl Slot {
 
     async fn look_up(&self, credential: &str, parts: &Parts) -> Result<Loaded, SessionRejection> {
         let owned = || Zeroizing::new(credential.to_owned());
+        let nobody = || {
+            let replaced = self.shared.was_replaced(credential);
+            if !replaced {
+                // Told once: the client may sign in before other answers to what it had sent arrive.
+                self.shared.note_replaced(credential);
+            }
+            Ok(Loaded::Nobody(Nobody { shown: Some(owned()), stale: !replaced, replaced }))
+        };
         let now = self.shared.now();
         let store = match &self.shared.backend {
             Backend::Records { manager, .. } => {
-                let active = parts.method != Method::HEAD && !parts.headers.contains_key(BACKGROUND);
-                let shown = Shown { active, ..Shown::default() };
+                let shown = Shown { active: is_active(parts), ..Shown::default() };
                 return match manager.validate(credential, &shown).await {
                     Ok(session) => Ok(Loaded::Record { session: Box::new(session), token: owned() }),
-                    Err(ValidateError::Expired(_) | ValidateError::Invalid) => {
-                        // The loser of a race must not take the winner's cookie away (R067).
-                        Ok(Loaded::Nobody { stale: !manager.was_replaced(credential) })
-                    }
+                    Err(ValidateError::Expired(_) | ValidateError::Invalid) => nobody(),
                     Err(ValidateError::Store(error)) => Err(error.into()),
                 };
             }
             Backend::KeyValue(store) => Arc::clone(store),
             Backend::Sealed(cookies) => Arc::clone(cookies) as Arc<dyn wayleave::kv::SessionStore>,
         };
-        let Some(data) = store.load(&self.key(credential)).await? else { return Ok(Loaded::Nobody { stale: true }) };
+        let Some(data) = store.load(&self.key(credential)).await? else { return nobody() };
         if now >= self.shared.absolute_end(&data) {
-            return Ok(Loaded::Nobody { stale: true });
+            return nobody();
         }
         let permissions = match data.principal() {
             None => Permissions::none(),
             Some(principal) => {
                 let standing = self.shared.options.subjects.standing(&principal.subject).await?;
                 if !standing.is_active(now) || principal.epoch < standing.epoch {
-                    return Ok(Loaded::Nobody { stale: true });
+                    return nobody();
                 }
                 principal.permissions.under(&standing.ceiling)
             }
@@ -188,7 +222,7 @@ impl Slot {
     fn migrate(&self, loaded: &mut Loaded) -> Vec<wayleave::kv::KeyChange> {
         let schema = &self.shared.options.schema;
         let mut data = match loaded {
-            Loaded::Nobody { .. } => return Vec::new(),
+            Loaded::Nobody(_) => return Vec::new(),
             Loaded::Data { data, .. } => (**data).clone(),
             Loaded::Record { session, .. } => read_record(session),
         };
@@ -205,7 +239,12 @@ impl Slot {
             }
             Migration::Forget => before.iter().map(|(key, _)| (key.to_owned(), None)).collect(),
             Migration::KeepAside => {
-                *loaded = Loaded::Nobody { stale: false };
+                let shown = match loaded {
+                    Loaded::Record { token, .. } => Some(token.clone()),
+                    Loaded::Data { id, .. } => Some(id.clone()),
+                    Loaded::Nobody(_) => None,
+                };
+                *loaded = Loaded::Nobody(Nobody { shown, ..Nobody::default() });
                 Vec::new()
             }
         }
@@ -235,15 +274,20 @@ impl Slot {
     }
 
     pub(super) fn write_headers(&self, headers: &mut HeaderMap) {
-        let Some(cookies) = &self.shared.cookies else { return };
         let mut state = self.state.lock();
+        if state.no_store {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        let Some(cookies) = &self.shared.cookies else { return };
         headers.append(VARY, HeaderValue::from_static("cookie"));
         let set = std::mem::take(&mut state.cookies);
         let mut any = !set.is_empty();
         for cookie in set {
             put_cookie(headers, cookie);
         }
-        if matches!(state.loaded, Some(Loaded::Nobody { stale: true })) && !sets(headers, cookies.session.name()) {
+        if matches!(state.loaded, Some(Loaded::Nobody(Nobody { stale: true, .. })))
+            && !sets(headers, cookies.session.name())
+        {
             put_cookie(headers, cookies.session.removal());
             any = true;
         }
@@ -291,6 +335,11 @@ enum Credential<'h> {
     Absent,
     Unreadable,
     Shown(&'h str),
+}
+
+/// Whether a request is its user's doing: browsers and proxies send HEAD and OPTIONS by themselves (R016).
+fn is_active(parts: &Parts) -> bool {
+    !matches!(parts.method, Method::HEAD | Method::OPTIONS) && !parts.headers.contains_key(BACKGROUND)
 }
 
 /// The data of a record, for migrations.

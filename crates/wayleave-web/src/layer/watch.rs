@@ -7,12 +7,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use wayleave::events::What;
-use wayleave::kv::SessionStore;
+use wayleave::kv::{SessionData, SessionStore};
 use wayleave::{SessionManager, Shown, ValidateError};
 use wayleave_core::id::SessionId;
-use wayleave_core::ports::Clock;
+use wayleave_core::ports::{Clock, Subjects};
 use wayleave_core::time::Timestamp;
 use zeroize::Zeroizing;
+
+use crate::sealed::CookieSessionStore;
 
 /// Why a watched session is over.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -28,7 +30,8 @@ pub enum SessionEnd {
 /// Waits for the end of a session: of a WebSocket's, or of any answer that goes on for long.
 ///
 /// Revocations on this node are noticed at once, everything else at the session's own end or within
-/// [`SessionWatch::LOOK_EVERY`]. Watching is not activity: the idle limit runs.
+/// [`SessionWatch::LOOK_EVERY`]. Watching is not activity: the idle limit runs. That of a
+/// sealed cookie is the client's own, and a watch sees its absolute end alone.
 ///
 /// ```no_run
 /// # async fn example(session: wayleave_web::Session) -> Option<()> {
@@ -54,9 +57,12 @@ pub(crate) enum WatchSource {
         notify: Arc<Notify>,
     },
     Data {
-        store: Arc<dyn SessionStore>,
+        place: DataPlace,
         id: Zeroizing<String>,
+        /// As it was when the watch began.
+        data: Box<SessionData>,
         absolute_end: Timestamp,
+        subjects: Arc<dyn Subjects>,
     },
 }
 
@@ -108,18 +114,39 @@ impl SessionWatch {
                     Err(ValidateError::Store(_)) => Look::NoAnswer,
                 }
             }
-            WatchSource::Data { store, id, absolute_end } => {
-                if self.clock.now() >= *absolute_end {
+            WatchSource::Data { place, id, data, absolute_end, subjects } => {
+                let now = self.clock.now();
+                if now >= *absolute_end {
                     return Look::Over(SessionEnd::Expired);
                 }
-                match store.load(id).await {
-                    Ok(Some(data)) => Look::Live(data.expires_at().min(*absolute_end)),
-                    Ok(None) => Look::Over(SessionEnd::Revoked),
+                let until = match place {
+                    DataPlace::Store(store) => match store.load(id).await {
+                        Ok(Some(newest)) => newest.expires_at().min(*absolute_end),
+                        Ok(None) => return Look::Over(SessionEnd::Revoked),
+                        Err(_) => return Look::NoAnswer,
+                    },
+                    // Its idle end moves with every cookie, unseen from here.
+                    DataPlace::Cookie(cookies) => match cookies.is_revoked(data).await {
+                        Ok(false) => *absolute_end,
+                        Ok(true) => return Look::Over(SessionEnd::Revoked),
+                        Err(_) => return Look::NoAnswer,
+                    },
+                };
+                let Some(principal) = data.principal() else { return Look::Live(until) };
+                match subjects.standing(&principal.subject).await {
+                    Ok(standing) if standing.is_active(now) && principal.epoch >= standing.epoch => Look::Live(until),
+                    Ok(_) => Look::Over(SessionEnd::Revoked),
                     Err(_) => Look::NoAnswer,
                 }
             }
         }
     }
+}
+
+/// Where data is that holds its own identity.
+pub(crate) enum DataPlace {
+    Store(Arc<dyn SessionStore>),
+    Cookie(Arc<CookieSessionStore>),
 }
 
 impl Drop for SessionWatch {

@@ -2,16 +2,16 @@
 
 use std::convert::Infallible;
 
-use wayleave::kv::{Handle, KeyChange, SaveError, SessionData, UpdateError, update};
+use wayleave::kv::{Handle, SaveError, SessionData, UpdateError, update};
 use wayleave::{Open, Opened, Origin};
 use wayleave_core::permission::Permissions;
 use wayleave_core::policy::KindName;
 use wayleave_core::record::Client;
 use zeroize::Zeroizing;
 
-use super::entries;
+use super::{Unsaved, entries};
 use crate::cookies::Lifetime;
-use crate::layer::{Backend, Loaded, Slot, State, key_value, schema_of, set_schema};
+use crate::layer::{Backend, Change, Loaded, Nobody, Slot, State, key_value, schema_of, set_schema};
 use crate::reject::SessionRejection;
 
 impl Slot {
@@ -30,7 +30,7 @@ impl Slot {
                 }
                 data
             }
-            Some(Loaded::Nobody { .. }) | None => SessionData::new_at(self.shared.options.lifetimes.guest, now),
+            Some(Loaded::Nobody(_)) | None => SessionData::new_at(self.shared.options.lifetimes.guest, now),
         };
         for (key, change) in &state.changes {
             data.apply((key.clone(), change.value.clone()));
@@ -49,6 +49,11 @@ impl Slot {
         if changes.is_empty() && !renew {
             return Ok(());
         }
+        if matches!(&self.state.lock().loaded, Some(Loaded::Nobody(Nobody { replaced: true, .. }))) {
+            // The session ended while the request was under way, and what it changed ends with it: another one would
+            // take the place of the client's new one.
+            return Ok(());
+        }
         match &self.shared.backend {
             Backend::Records { .. } => self.save_record(&changes).await?,
             Backend::KeyValue(_) => self.save_key_value(&changes).await?,
@@ -56,7 +61,7 @@ impl Slot {
         }
         let mut state = self.state.lock();
         state.renew = false;
-        for (key, value) in changes {
+        for Unsaved { change: (key, value), .. } in changes {
             // Unless it was changed again meanwhile.
             if let Some(change) = state.changes.get_mut(&key)
                 && change.value == value
@@ -67,16 +72,20 @@ impl Slot {
         Ok(())
     }
 
-    async fn save_record(&self, changes: &[KeyChange]) -> Result<(), SessionRejection> {
+    async fn save_record(&self, changes: &[Unsaved]) -> Result<(), SessionRejection> {
         let Backend::Records { manager, guest, .. } = &self.shared.backend else { return Ok(()) };
         let version = self.shared.options.schema.version;
         let held = match &self.state.lock().loaded {
             Some(Loaded::Record { session, .. }) => Some(session.record().clone()),
-            Some(Loaded::Nobody { .. } | Loaded::Data { .. }) | None => None,
+            Some(Loaded::Nobody(_) | Loaded::Data { .. }) | None => None,
         };
         if let Some(record) = held {
             let changed = manager.change(&record, |record| {
-                for (key, value) in changes {
+                let is_current = schema_of(&record.context) == version;
+                for Unsaved { change: (key, value), migrated } in changes {
+                    if *migrated && is_current {
+                        continue;
+                    }
                     match value {
                         Some(value) => drop(record.data.set(key, value.as_bytes())?),
                         None => drop(record.data.remove(key)),
@@ -97,7 +106,7 @@ impl Slot {
                 Err(wayleave::UpdateError::Store(error)) => Err(error.into()),
             };
         }
-        if changes.iter().all(|(_, value)| value.is_none()) {
+        if changes.iter().all(|unsaved| unsaved.change.1.is_none()) {
             return Ok(());
         }
         if self.shared.cookies.is_none() {
@@ -142,19 +151,19 @@ impl Slot {
             }
             Err(wayleave::ValidateError::Store(error)) => Err(error.into()),
             Err(wayleave::ValidateError::Expired(_) | wayleave::ValidateError::Invalid) => {
-                state.loaded = Some(Loaded::Nobody { stale: true });
+                state.loaded = Some(Loaded::Nobody(Nobody::left()));
                 Ok(())
             }
         }
     }
 
-    async fn save_key_value(&self, changes: &[KeyChange]) -> Result<(), SessionRejection> {
+    async fn save_key_value(&self, changes: &[Unsaved]) -> Result<(), SessionRejection> {
         let Backend::KeyValue(store) = &self.shared.backend else { return Ok(()) };
         let (data, held) = {
             let state = self.state.lock();
             let held = match &state.loaded {
                 Some(Loaded::Data { id, .. }) => Some(id.clone()),
-                Some(Loaded::Nobody { .. } | Loaded::Record { .. }) | None => None,
+                Some(Loaded::Nobody(_) | Loaded::Record { .. }) | None => None,
             };
             (self.data(&state), held)
         };
@@ -162,7 +171,8 @@ impl Slot {
         if let Some(credential) = held {
             let end = data.expires_at();
             let apply = |newest: &mut SessionData| -> Result<(), Infallible> {
-                for change in changes {
+                let is_current = newest.schema() == data.schema();
+                for Unsaved { change, .. } in changes.iter().filter(|unsaved| !(unsaved.migrated && is_current)) {
                     newest.apply(change.clone());
                 }
                 newest.set_schema(data.schema());
@@ -193,7 +203,12 @@ impl Slot {
         let Backend::Sealed(cookies) = &self.shared.backend else { return Ok(()) };
         let mut state = self.state.lock();
         let mut data = self.data(&state);
-        let is_new = !matches!(state.loaded, Some(Loaded::Data { .. }));
+        let is_new = match &state.loaded {
+            // A sign-in or sign-out overtook this request.
+            Some(Loaded::Data { id, .. }) if self.shared.was_replaced(id) => return Ok(()),
+            Some(Loaded::Data { .. }) => false,
+            Some(Loaded::Nobody(_) | Loaded::Record { .. }) | None => true,
+        };
         if is_new && data.is_empty() {
             return Ok(());
         }
@@ -205,7 +220,7 @@ impl Slot {
         }
         let permissions = match &state.loaded {
             Some(Loaded::Data { permissions, .. }) => permissions.clone(),
-            Some(Loaded::Nobody { .. } | Loaded::Record { .. }) | None => Permissions::none(),
+            Some(Loaded::Nobody(_) | Loaded::Record { .. }) | None => Permissions::none(),
         };
         let sealed = Zeroizing::new(cookies.encrypt(&data)?);
         let lifetime = Lifetime::For(data.expires_at().since(self.shared.now()));
@@ -273,9 +288,9 @@ impl Slot {
             Target::Here => self.state.lock().value(key).as_deref() == expected,
         };
         if done {
-            let saved = !matches!(self.state.lock().loaded, Some(Loaded::Nobody { .. }) | None)
+            let saved = !matches!(self.state.lock().loaded, Some(Loaded::Nobody(_)) | None)
                 && !matches!(self.shared.backend, Backend::Sealed(_));
-            let change = crate::layer::Change { value: new.map(str::to_owned), saved };
+            let change = Change { saved, ..Change::made(new.map(str::to_owned)) };
             self.state.lock().changes.insert(key.to_owned(), change);
         }
         Ok(done)

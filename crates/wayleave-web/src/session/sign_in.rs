@@ -1,10 +1,13 @@
 //! Signing in and out.
 
+use std::sync::Arc;
+
 use axum_core::response::{IntoResponse, Response};
 use wayleave::events::Cause;
 use wayleave::kv::{Handle, Principal, SessionData};
 use wayleave::{OpenError, Origin};
-use wayleave_core::authentication::{Authentication, Level, Method, Methods};
+use wayleave_core::authentication::{Authentication, Evidence, Level, Method, Methods};
+use wayleave_core::decide::Standing;
 use wayleave_core::permission::{Ceiling, InvalidPermission, Permissions};
 use wayleave_core::policy::KindName;
 use wayleave_core::ports::StoreError;
@@ -15,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::{Session, entries};
 use crate::cookies::Lifetime;
-use crate::layer::{Backend, Loaded, Slot, key_value};
+use crate::layer::{Backend, Loaded, Nobody, Slot, key_value};
 use crate::reject::SessionRejection;
 
 /// Somebody whom the application has just seen prove who they are.
@@ -177,7 +180,7 @@ impl Session {
     /// # Errors
     /// See [`SignInError`]. Nobody is signed in then who was not before.
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, SignInError> {
-        self.0.sign_in(sign_in).await
+        to_its_end(Arc::clone(&self.0), |slot| async move { slot.sign_in(sign_in).await }).await
     }
 
     /// Takes a fresh proof of the one who is signed in: the session goes on under a new id, with its data and its end,
@@ -186,7 +189,7 @@ impl Session {
     /// # Errors
     /// [`SignInError::SomebodyElse`] when the proof is another's or nobody is signed in, and as [`Self::sign_in`].
     pub async fn prove_again(&self, sign_in: SignIn) -> Result<SignedIn, SignInError> {
-        self.0.prove_again(sign_in).await
+        to_its_end(Arc::clone(&self.0), |slot| async move { slot.prove_again(sign_in).await }).await
     }
 
     /// Signs out: ends the session, and takes cookie and cached pages from the browser. What the request changed is
@@ -196,24 +199,58 @@ impl Session {
     /// # Errors
     /// [`SessionRejection::Store`] when the session may not have ended. The cookie goes all the same.
     pub async fn sign_out(&self) -> Result<(), SessionRejection> {
-        let ended = self.0.end_current().await;
-        self.0.leave();
-        ended
+        to_its_end(Arc::clone(&self.0), |slot| async move {
+            let ended = slot.end_shown().await;
+            slot.leave();
+            Ok(ended?)
+        })
+        .await
     }
 
-    /// Ends every session of whoever is signed in, on all devices; for sealed cookies with
-    /// [`Revocations`](wayleave::kv::Revocations) alone. Says whether the store can do that. This session ends in any
-    /// case.
+    /// Ends every session of whoever is signed in, on all devices. Where the store cannot do that, it ends this one and
+    /// says so.
     ///
     /// # Errors
     /// As [`Self::sign_out`].
-    pub async fn sign_out_everywhere(&self) -> Result<bool, SessionRejection> {
-        let ended = self.0.end_all().await;
-        let here = self.0.end_current().await;
-        self.0.leave();
-        let everywhere = ended?;
-        here?;
-        Ok(everywhere)
+    pub async fn sign_out_everywhere(&self) -> Result<Reach, SessionRejection> {
+        to_its_end(Arc::clone(&self.0), |slot| async move {
+            let ended = slot.end_all().await;
+            let here = slot.end_shown().await;
+            slot.leave();
+            let reach = ended?;
+            here?;
+            Ok(reach)
+        })
+        .await
+    }
+}
+
+/// How far a sign-out reached.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[must_use = "a store that keeps no list of somebody's sessions ends this one alone"]
+pub enum Reach {
+    /// Every session of the subject has ended.
+    Everywhere,
+    /// This session alone: sealed cookies without [`Revocations`](wayleave::kv::Revocations), and stores of key-value
+    /// sessions, know of no others.
+    HereAlone,
+}
+
+/// Carries a sign-in or sign-out to its end also when the client hangs up: half of one is none.
+async fn to_its_end<T, F>(slot: Arc<Slot>, act: impl FnOnce(Arc<Slot>) -> F) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let acting = act(slot);
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => match runtime.spawn(acting).await {
+            Ok(outcome) => outcome,
+            Err(lost) if lost.is_panic() => std::panic::resume_unwind(lost.into_panic()),
+            // The runtime is going down, and everything with it.
+            Err(_) => std::future::pending().await,
+        },
+        Err(_) => acting.await,
     }
 }
 
@@ -223,11 +260,8 @@ impl Slot {
         match &self.shared.backend {
             Backend::Records { kind, .. } => self.sign_in_record(sign_in, kind, kept).await,
             Backend::KeyValue(_) | Backend::Sealed(_) => {
-                // The old one first: if the new one fails, less is left than before, and never more.
-                if let Some(old) = self.credential_now() {
-                    self.end_data(&old).await?;
-                }
-                self.sign_in_data(sign_in, kept).await
+                let (data, permissions) = self.data_for(sign_in, kept).await?;
+                self.put(data, permissions).await
             }
         }
     }
@@ -236,7 +270,7 @@ impl Slot {
     fn kept(&self) -> SessionData {
         let state = self.state.lock();
         let is_guest = match &state.loaded {
-            Some(Loaded::Nobody { .. }) | None => true,
+            Some(Loaded::Nobody(_)) | None => true,
             Some(Loaded::Record { session, .. }) => session.subject().is_none(),
             Some(Loaded::Data { data, .. }) => data.principal().is_none(),
         };
@@ -261,9 +295,9 @@ impl Slot {
         let Backend::Records { manager, .. } = &self.shared.backend else { return Err(SignInError::Refused) };
         let replaces = match &self.state.lock().loaded {
             Some(Loaded::Record { session, .. }) => Some(session.id()),
-            Some(Loaded::Nobody { .. } | Loaded::Data { .. }) | None => None,
+            Some(Loaded::Nobody(_) | Loaded::Data { .. }) | None => None,
         };
-        let evidence = self.testify(&sign_in).await?;
+        let evidence = self.testify(&sign_in, Ceiling::Only(sign_in.permissions.clone())).await?;
         let open = wayleave::Open {
             remember: sign_in.remember,
             client: Client { label: sign_in.label, ..Client::default() },
@@ -275,7 +309,7 @@ impl Slot {
     }
 
     /// The evidence that the application's word is worth.
-    async fn testify(&self, sign_in: &SignIn) -> Result<wayleave_core::authentication::Evidence, SignInError> {
+    async fn testify(&self, sign_in: &SignIn, ceiling: Ceiling) -> Result<Evidence, SignInError> {
         let Backend::Records { authority, .. } = &self.shared.backend else { return Err(SignInError::Refused) };
         let now = self.shared.now();
         let epoch = match sign_in.epoch {
@@ -284,7 +318,7 @@ impl Slot {
         };
         let prover = authority.prover(sign_in.method, sign_in.level, sign_in.subject.namespace());
         let evidence = prover.testify(sign_in.subject.clone(), epoch, now).map_err(|_| SignInError::Refused)?;
-        Ok(evidence.limited_to(&Ceiling::Only(sign_in.permissions.clone())))
+        Ok(evidence.limited_to(&ceiling))
     }
 
     /// Goes on with a record that was opened for somebody.
@@ -295,23 +329,34 @@ impl Slot {
         };
         let (expires_at, evicted) = (opened.record.absolute_expires_at, opened.evicted.len());
         {
+            // Whatever the request showed, also if it was not honoured: the client has another one from now on.
+            if let Some(shown) = self.shown() {
+                self.shared.note_replaced(&shown);
+            }
             let mut state = self.state.lock();
+            state.no_store = true;
             state.changes.clear();
-            state.loaded = Some(Loaded::Nobody { stale: true });
+            state.loaded = Some(Loaded::Nobody(Nobody::left()));
         }
         self.adopt(opened).await?;
         self.forget_visitor();
         Ok(SignedIn { token, expires_at, evicted })
     }
 
-    /// Makes new data for the subject, under a new name.
-    async fn sign_in_data(&self, sign_in: SignIn, kept: SessionData) -> Result<SignedIn, SignInError> {
-        let now = self.shared.now();
+    /// How the subject stands, and the epoch of the proof; refused where it may not sign in.
+    async fn admit(&self, sign_in: &SignIn) -> Result<(Standing, u64), SignInError> {
         let standing = self.shared.options.subjects.standing(&sign_in.subject).await?;
         let epoch = sign_in.epoch.unwrap_or(standing.epoch);
-        if !standing.is_active(now) || epoch < standing.epoch {
+        if !standing.is_active(self.shared.now()) || epoch < standing.epoch {
             return Err(SignInError::Refused);
         }
+        Ok((standing, epoch))
+    }
+
+    /// New data for the subject.
+    async fn data_for(&self, sign_in: SignIn, kept: SessionData) -> Result<(SessionData, Permissions), SignInError> {
+        let now = self.shared.now();
+        let (standing, epoch) = self.admit(&sign_in).await?;
         let generation = match &self.shared.backend {
             Backend::Sealed(cookies) => match cookies.revocations() {
                 Some(revocations) => revocations.generation(&sign_in.subject).await?,
@@ -334,10 +379,11 @@ impl Slot {
         }
         data.set_principal(Some(principal));
         data.set_schema(self.shared.options.schema.version);
-        self.put(data, permissions).await
+        Ok((data, permissions))
     }
 
-    /// Puts data in the place of whatever the request had.
+    /// Puts data in the place of whatever the request had, under a new name. The old one ends before the new one is there:
+    /// if that fails, less is left than before, and never more.
     async fn put(&self, mut data: SessionData, permissions: Permissions) -> Result<SignedIn, SignInError> {
         let now = self.shared.now();
         let end = self.shared.absolute_end(&data);
@@ -346,11 +392,14 @@ impl Slot {
         let (id, lifetime) = match &self.shared.backend {
             Backend::KeyValue(store) => {
                 let credential = key_value::credential(&self.shared).map_err(SessionRejection::from)?;
+                data.check().map_err(SessionRejection::from)?;
+                self.end_shown().await?;
                 store.save(&self.key(&credential), data.clone()).await.map_err(SessionRejection::from)?;
                 (credential, end.since(now))
             }
             Backend::Sealed(cookies) => {
                 let sealed = cookies.encrypt(&data).map_err(SessionRejection::from)?;
+                self.end_shown().await?;
                 (Zeroizing::new(sealed), data.expires_at().since(now))
             }
             Backend::Records { .. } => return Err(SignInError::Refused),
@@ -358,6 +407,7 @@ impl Slot {
         let token = if self.shared.cookies.is_some() { None } else { Some(id.clone()) };
         {
             let mut state = self.state.lock();
+            state.no_store = true;
             self.set_session_cookie(&mut state, &id, Lifetime::For(lifetime))?;
             state.changes.clear();
             state.renew = false;
@@ -376,9 +426,10 @@ impl Slot {
             Backend::Records { manager, .. } => {
                 let session = match &self.state.lock().loaded {
                     Some(Loaded::Record { session, .. }) => (**session).clone(),
-                    Some(Loaded::Nobody { .. } | Loaded::Data { .. }) | None => return Err(SignInError::SomebodyElse),
+                    Some(Loaded::Nobody(_) | Loaded::Data { .. }) | None => return Err(SignInError::SomebodyElse),
                 };
-                let evidence = self.testify(&sign_in).await?;
+                // What was granted at the sign-in stays granted, and nothing is added.
+                let evidence = self.testify(&sign_in, Ceiling::Any).await?;
                 let known = &session.record().client;
                 let client = Client { label: sign_in.label.clone().or_else(|| known.label.clone()), ..known.clone() };
                 let freshness = wayleave::Freshness { refreshable: false, client };
@@ -386,11 +437,11 @@ impl Slot {
                 self.go_on(opened).await
             }
             Backend::KeyValue(_) | Backend::Sealed(_) => {
-                let (mut data, permissions) = match &self.state.lock().loaded {
-                    Some(Loaded::Data { data, permissions, .. }) => ((**data).clone(), permissions.clone()),
-                    Some(Loaded::Nobody { .. } | Loaded::Record { .. }) | None => {
-                        return Err(SignInError::SomebodyElse);
-                    }
+                let (_, epoch) = self.admit(&sign_in).await?;
+                let mut data = self.newest().await?.ok_or(SignInError::Refused)?;
+                let permissions = match &self.state.lock().loaded {
+                    Some(Loaded::Data { permissions, .. }) => permissions.clone(),
+                    Some(Loaded::Nobody(_) | Loaded::Record { .. }) | None => return Err(SignInError::SomebodyElse),
                 };
                 let renewed = data.principal().cloned().map(|principal| Principal {
                     authentication: Authentication {
@@ -398,75 +449,91 @@ impl Slot {
                         at: self.shared.now(),
                         level: sign_in.level,
                     },
+                    epoch,
                     ..principal
                 });
                 data.set_principal(renewed);
-                if let Some(old) = self.credential_now() {
-                    self.end_data(&old).await?;
-                }
                 self.put(data.at_revision(None), permissions).await
             }
         }
+    }
+
+    /// The session's data as it is now; none when it has ended since the request read it.
+    async fn newest(&self) -> Result<Option<SessionData>, SignInError> {
+        let Some(credential) = self.shown() else { return Ok(None) };
+        if self.shared.was_replaced(&credential) {
+            return Ok(None);
+        }
+        Ok(match &self.shared.backend {
+            Backend::KeyValue(store) => store.load(&self.key(&credential)).await?,
+            Backend::Sealed(cookies) => wayleave::kv::SessionStore::load(&**cookies, &credential).await?,
+            Backend::Records { .. } => None,
+        })
     }
 
     pub(crate) fn subject(&self) -> Option<Subject> {
         match &self.state.lock().loaded {
             Some(Loaded::Record { session, .. }) => session.subject().cloned(),
             Some(Loaded::Data { data, .. }) => data.principal().map(|principal| principal.subject.clone()),
-            Some(Loaded::Nobody { .. }) | None => None,
+            Some(Loaded::Nobody(_)) | None => None,
         }
     }
 
-    fn credential_now(&self) -> Option<Zeroizing<String>> {
+    /// The credential that the request goes on with, or else the one that it showed.
+    fn shown(&self) -> Option<Zeroizing<String>> {
         match &self.state.lock().loaded {
             Some(Loaded::Data { id, .. }) => Some(id.clone()),
-            Some(Loaded::Nobody { .. } | Loaded::Record { .. }) | None => None,
+            Some(Loaded::Record { token, .. }) => Some(token.clone()),
+            Some(Loaded::Nobody(nobody)) => nobody.shown.clone(),
+            None => None,
         }
     }
 
-    async fn end_data(&self, credential: &str) -> Result<(), StoreError> {
+    /// Ends whatever the request showed, also what was not honoured: a copy of it must not be good tomorrow.
+    async fn end_shown(&self) -> Result<(), StoreError> {
+        let Some(credential) = self.shown() else { return Ok(()) };
+        self.shared.note_replaced(&credential);
         match &self.shared.backend {
-            Backend::KeyValue(store) => store.delete(&self.key(credential)).await,
-            Backend::Sealed(cookies) => wayleave::kv::SessionStore::delete(&**cookies, credential).await,
-            Backend::Records { .. } => Ok(()),
+            Backend::KeyValue(store) => store.delete(&self.key(&credential)).await,
+            Backend::Sealed(cookies) => wayleave::kv::SessionStore::delete(&**cookies, &credential).await,
+            Backend::Records { manager, .. } => {
+                let session = match &self.state.lock().loaded {
+                    Some(Loaded::Record { session, .. }) => Some((**session).clone()),
+                    Some(Loaded::Nobody(_) | Loaded::Data { .. }) | None => None,
+                };
+                match session {
+                    // With whatever its lineage has become since.
+                    Some(session) => manager.sign_out(&session, &Origin::default()).await.map(drop),
+                    None => {
+                        manager.revoke_token(&credential, Cause::SignOut, &wayleave::Shown::default()).await.map(drop)
+                    }
+                }
+            }
         }
     }
 
-    async fn end_current(&self) -> Result<(), SessionRejection> {
-        if let Some(credential) = self.credential_now() {
-            return Ok(self.end_data(&credential).await?);
-        }
-        let Backend::Records { manager, .. } = &self.shared.backend else { return Ok(()) };
-        let session = match &self.state.lock().loaded {
-            Some(Loaded::Record { session, .. }) => (**session).clone(),
-            Some(Loaded::Nobody { .. } | Loaded::Data { .. }) | None => return Ok(()),
-        };
-        manager.sign_out(&session, &Origin::default()).await?;
-        Ok(())
-    }
-
-    async fn end_all(&self) -> Result<bool, SessionRejection> {
-        let Some(subject) = self.subject() else { return Ok(true) };
+    async fn end_all(&self) -> Result<Reach, SessionRejection> {
+        let Some(subject) = self.subject() else { return Ok(Reach::HereAlone) };
         match &self.shared.backend {
             Backend::Records { manager, .. } => {
                 manager.end_all(&subject, None, Cause::SignOut, &Origin::default()).await?;
-                Ok(true)
+                Ok(Reach::Everywhere)
             }
             Backend::Sealed(cookies) => match cookies.revocations() {
                 Some(revocations) => {
                     revocations.end_generation(&subject).await?;
-                    Ok(true)
+                    Ok(Reach::Everywhere)
                 }
-                None => Ok(false),
+                None => Ok(Reach::HereAlone),
             },
-            Backend::KeyValue(_) => Ok(false),
+            Backend::KeyValue(_) => Ok(Reach::HereAlone),
         }
     }
 
     /// Nobody is here any more: the answer takes every cookie of ours along.
     fn leave(&self) {
         let mut state = self.state.lock();
-        state.loaded = Some(Loaded::Nobody { stale: true });
+        state.loaded = Some(Loaded::Nobody(Nobody::left()));
         state.changes.clear();
         state.renew = false;
         state.clear_cache = true;

@@ -18,7 +18,7 @@ use wayleave_core::routing::RoutingKey;
 use wayleave_sqlite::{Options, SqliteStore};
 use wayleave_testkit::clock::FakeClock;
 use wayleave_web::{
-    Authenticated, CsrfToken, Fresh, PermissionName, RequirePermission, Session, SessionKeys, SessionLayer,
+    Authenticated, CsrfToken, Fresh, PermissionName, Reach, RequirePermission, Session, SessionKeys, SessionLayer,
     SessionOptions, SessionRejection, SignIn, SignInError, require,
 };
 
@@ -193,7 +193,7 @@ async fn again(session: Session, Path(user): Path<String>) -> Result<(), SignInE
 }
 
 async fn everywhere(session: Session) -> Result<String, SessionRejection> {
-    session.sign_out_everywhere().await.map(|all| all.to_string())
+    session.sign_out_everywhere().await.map(|reach| (reach == Reach::Everywhere).to_string())
 }
 
 async fn compare_and_set(
@@ -255,22 +255,27 @@ impl Client {
         let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         let answer =
             Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&bytes).into_owned() };
-        let mut names = Vec::new();
-        for cookie in answer.cookies() {
-            let (name, rest) = cookie.split_once('=').unwrap();
-            assert!(!names.contains(&name), "R035: {name} is set twice");
-            names.push(name);
-            let value = rest.split(';').next().unwrap();
-            if cookie.contains("Max-Age=0") {
-                self.jar.remove(name);
-            } else {
-                self.jar.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        if !names.is_empty() {
+        if self.take(&answer.headers) {
             assert_eq!(answer.header("cache-control"), Some("no-store"), "R038");
         }
         answer
+    }
+
+    /// Does what an answer's `Set-Cookie` says, and tells whether it said anything.
+    pub(crate) fn take(&mut self, headers: &HeaderMap) -> bool {
+        let mut names = Vec::new();
+        for cookie in headers.get_all(SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
+            let (name, rest) = cookie.split_once('=').unwrap();
+            assert!(!names.contains(&name), "R035: {name} is set twice");
+            names.push(name);
+            if cookie.contains("Max-Age=0") {
+                self.jar.remove(name);
+            } else {
+                self.jar.insert(name.to_owned(), rest.split(';').next().unwrap().to_owned());
+            }
+        }
+        !names.is_empty()
     }
 
     pub(crate) fn request(&self, method: Method, path: &str, body: Body) -> Request {

@@ -61,6 +61,27 @@ async fn nothing_that_resembles_the_cookie_is_it() {
     }
 }
 
+/// A04: twins of the name and cookies without one stand beside the real one and are nobody's.
+#[tokio::test]
+async fn twins_do_not_matter() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.post("/sign-in/ann").await.ok();
+        let good = client.session().unwrap().to_owned();
+        for header in [
+            format!("__host-id=evil; __Host-id={good}"),
+            format!("__Host-id={good}; __HOST-ID=evil; id=evil"),
+            format!("=__Host-id=evil; __Host-id={good}"),
+            format!("__Host-id =evil; __Host-id={good}; __Host-id"),
+        ] {
+            let mut request = client.request(Method::GET, "/me", Body::empty());
+            request.headers_mut().insert(COOKIE, header.parse().unwrap());
+            assert_eq!(client.clone().send(request).await.ok().body, "user:ann", "{kept:?} {header}");
+        }
+    }
+}
+
 /// A06, R007: an oversized header is refused as a whole.
 #[tokio::test]
 async fn oversized_headers_are_refused() {
@@ -74,7 +95,7 @@ async fn oversized_headers_are_refused() {
     }
 }
 
-/// A12, A14, R017: a stale cookie is answered with its exact removal and nothing else.
+/// R017: a stale cookie is answered with its exact removal and nothing else.
 #[tokio::test]
 async fn a_stale_cookie_is_removed() {
     for kept in Kept::ALL {
@@ -88,6 +109,83 @@ async fn a_stale_cookie_is_removed() {
         assert!(client.jar.is_empty());
         client.jar.insert("__Host-id".into(), "nobody-issued-this".into());
         assert!(client.get("/plain").await.ok().cookies().is_empty(), "{kept:?}: a route that does not ask");
+    }
+}
+
+/// A14, R016: what browsers and pages do by themselves is no activity.
+#[tokio::test]
+async fn polling_keeps_nobody_signed_in() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.post("/sign-in/ann").await.ok();
+        for minute in 0..3 {
+            world.clock.advance(std::time::Duration::from_secs(9 * 60 + 59));
+            for method in [Method::HEAD, Method::OPTIONS] {
+                let request = client.request(method, "/me", Body::empty());
+                assert_eq!(client.send(request).await.status, StatusCode::OK, "{kept:?} {minute}");
+            }
+            let mut polling = client.clone();
+            polling.sent.push(("x-wayleave-background", "1".into()));
+            polling.get("/me").await.ok();
+            client.jar = polling.jar;
+            client.get("/plain").await.ok();
+        }
+        world.clock.advance(std::time::Duration::from_secs(4));
+        assert_eq!(client.get("/me").await.status, StatusCode::UNAUTHORIZED, "{kept:?}");
+    }
+}
+
+/// A12: how much of a credential is right cannot be told from how long its refusal takes, as its hash is looked up.
+#[tokio::test]
+async fn a_right_beginning_is_not_measurable() {
+    use std::time::Instant;
+    use wayleave_testkit::distribution::compare;
+    let world = World::new(Kept::Memory).await;
+    let mut client = world.client();
+    client.post("/sign-in/ann").await.ok();
+    let good = client.session().unwrap().to_owned();
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        let (mut near, mut far) = (Vec::new(), Vec::new());
+        for round in 0..400_u32 {
+            for (right, samples) in [(good.len() - 6, &mut near), (3, &mut far)] {
+                // Well formed but for the checksum at its end, and never the same twice.
+                let rest: String =
+                    (0..good.len() - right).map(|at| char::from(b'a' + ((round + at as u32) % 26) as u8)).collect();
+                client.jar.insert("__Host-id".into(), format!("{}{rest}", &good[..right]));
+                let start = Instant::now();
+                let status = client.get("/me").await.status;
+                samples.push(start.elapsed().as_secs_f64());
+                assert_eq!(status, StatusCode::UNAUTHORIZED);
+            }
+        }
+        let comparison = compare(&near, &far).unwrap();
+        if comparison.indistinguishable() {
+            return;
+        }
+        found.push(comparison);
+    }
+    panic!("{found:#?}");
+}
+
+/// A15: no clock, however absurd, makes a panic, and none revives anybody.
+#[tokio::test]
+async fn absurd_clocks_do_no_harm() {
+    use wayleave_core::time::Timestamp;
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        for now in [Timestamp::MIN, Timestamp::from_seconds(i64::from(i32::MAX)), Timestamp::MAX] {
+            world.clock.set(now);
+            let mut client = world.client();
+            let _ = client.post("/sign-in/ann").await;
+            let _ = client.get("/set/a/1").await;
+            for later in [Timestamp::MIN, Timestamp::from_seconds(1 << 33), Timestamp::MAX] {
+                world.clock.set(later);
+                let answer = client.get("/me").await;
+                assert!(matches!(answer.status.as_u16(), 200 | 401), "{kept:?} {now:?} {later:?}: {}", answer.status);
+            }
+        }
     }
 }
 

@@ -63,7 +63,7 @@ async fn a_page_from_before_the_session_works_for_guests() {
     }
 }
 
-/// A24, A25, A26, R047, R048: where a request comes from, before any token.
+/// A24, A25, R047, R048: where a request comes from, before any token.
 #[tokio::test]
 async fn requests_from_elsewhere_are_refused() {
     let named = |options: &mut wayleave_web::SessionOptions| {
@@ -116,7 +116,8 @@ async fn requests_from_elsewhere_are_refused() {
     }
 }
 
-/// A27, R050: a forged sign-in is refused, so that nobody acts in an attacker's session unawares.
+/// A26, R050: a forged sign-in is refused, so that nobody acts in an attacker's session unawares, and so is a forged
+/// sign-out.
 #[tokio::test]
 async fn the_sign_in_is_defended() {
     for kept in Kept::ALL {
@@ -127,6 +128,7 @@ async fn the_sign_in_is_defended() {
         refused(&mut client, "/sign-in/mallory", &[("origin", "https://evil.example")], "csrf_failed").await;
         client.get("/set/a/1").await.ok();
         refused(&mut client, "/sign-in/mallory", &[], "csrf_failed").await;
+        refused(&mut client, "/sign-out", &[], "csrf_failed").await;
         assert_eq!(client.get("/me").await.status, StatusCode::UNAUTHORIZED, "{kept:?}");
         // No browser at all, and no cookie: there is nothing to forge.
         world.client().post_with("/sign-in/ann", &[]).await.ok();
@@ -165,6 +167,99 @@ async fn forms_send_the_token_in_a_field() {
         let mut request = client.request(Method::POST, &format!("/set/a/1?csrf_token={token}"), Body::empty());
         request.headers_mut().insert(CONTENT_TYPE, form.parse().unwrap());
         assert_eq!(client.send(request).await.status, StatusCode::FORBIDDEN);
+    }
+}
+
+/// A22: no other media type and no override of the method gets past the token.
+#[tokio::test]
+async fn media_types_and_overrides_change_nothing() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.get("/set/a/1").await.ok();
+        for (media, body) in [
+            ("text/plain", "{\"a\":2}"),
+            ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n2\r\n--x--"),
+            ("application/x-www-form-urlencoded", "_method=GET&a=2"),
+            ("application/json", "{\"_method\":\"GET\"}"),
+        ] {
+            for overrides in [None, Some("GET"), Some("HEAD")] {
+                let mut request = client.request(Method::POST, "/set/a/2", Body::from(body));
+                request.headers_mut().insert(CONTENT_TYPE, media.parse().unwrap());
+                if let Some(method) = overrides {
+                    for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+                        request.headers_mut().insert(name, method.parse().unwrap());
+                    }
+                }
+                let refused = client.send(request).await;
+                assert_eq!(
+                    (refused.status, refused.code().as_str()),
+                    (StatusCode::FORBIDDEN, "csrf_failed"),
+                    "{media}"
+                );
+            }
+        }
+        for method in ["PUT", "PATCH", "DELETE", "BREW"] {
+            let request = client.request(method.parse().unwrap(), "/set/a/2", Body::empty());
+            assert_eq!(client.send(request).await.status, StatusCode::FORBIDDEN, "{method}");
+        }
+        assert_eq!(client.get("/read/a").await.body, "1", "{kept:?}");
+    }
+}
+
+/// A27: the layer opens nothing to other origins; whoever wants that adds a layer for it.
+#[tokio::test]
+async fn no_origin_is_let_in() {
+    for kept in Kept::ALL {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.post("/sign-in/ann").await.ok();
+        client.sent.push(("origin", "https://evil.example".into()));
+        client.sent.push(("access-control-request-method", "POST".into()));
+        for method in [Method::GET, Method::OPTIONS] {
+            let request = client.request(method, "/me", Body::empty());
+            let answer = client.send(request).await;
+            assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "{kept:?}");
+        }
+    }
+}
+
+/// A GET that opens a WebSocket carries cookies from any page and can bear no token: its origin decides.
+#[tokio::test]
+async fn websockets_open_from_the_own_pages_alone() {
+    let named = Origins::new([Origin::new("https://app.example").unwrap()]);
+    for kept in Kept::ALL {
+        for with_origins in [false, true] {
+            let world = World::with(kept, |options| {
+                if with_origins {
+                    options.origins.own = named.clone();
+                }
+            })
+            .await;
+            let mut client = world.client();
+            client.post("/sign-in/ann").await.ok();
+            for (headers, expected) in [
+                (vec![("origin", "https://evil.example")], 403),
+                (vec![("origin", "null")], 403),
+                (vec![("origin", "https://app.example.evil.example")], 403),
+                (vec![("origin", "https://app.example"), ("sec-fetch-site", "cross-site")], 403),
+                (vec![("origin", "https://evil.example"), ("sec-fetch-site", "same-site")], 403),
+                (vec![("origin", "https://app.example"), ("origin", "https://app.example")], 403),
+                (vec![("origin", "https://app.example")], 200),
+                (vec![("origin", "https://app.example"), ("sec-fetch-site", "same-origin")], 200),
+                (vec![], 200),
+            ] {
+                for upgrade in ["websocket", "WebSocket", "h2c, websocket"] {
+                    let mut request = client.request(Method::GET, "/me", Body::empty());
+                    let fixed = [("host", "app.example"), ("connection", "upgrade"), ("upgrade", upgrade)];
+                    for (name, value) in fixed.iter().chain(&headers) {
+                        request.headers_mut().append(*name, value.parse().unwrap());
+                    }
+                    let status = client.send(request).await.status.as_u16();
+                    assert_eq!(status, expected, "{kept:?} {with_origins} {headers:?} {upgrade}");
+                }
+            }
+        }
     }
 }
 

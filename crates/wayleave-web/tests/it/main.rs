@@ -7,5 +7,7 @@ mod cookies;
 mod csrf;
 mod data;
 mod kv;
+mod races;
+mod sealed;
 mod sign_in;
 mod watching;

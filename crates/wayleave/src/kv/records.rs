@@ -88,6 +88,12 @@ impl RecordSessions {
         }
     }
 
+    /// The same, where nothing that cannot be read may count as absent.
+    #[must_use]
+    pub(super) fn refusing(self) -> Self {
+        Self { options: RecordSessionsOptions { on_undecodable: OnUndecodable::Refuse, ..self.options }, ..self }
+    }
+
     fn place(&self, session_id: &str) -> Place {
         let hash = |label: &[u8]| Sha256::new().chain_update(label).chain_update(session_id).finalize();
         let [high, low, random @ ..] = <[u8; 32]>::from(hash(b"wayleave kv place\0"));
@@ -193,7 +199,13 @@ impl SessionStore for RecordSessions {
         let place = self.place(session_id);
         let data = match self.find(&place).await {
             Ok(None) => return Ok(None),
-            Ok(Some(record)) if is_over(&record, self.clock.now()) => return Ok(None),
+            Ok(Some(record)) if is_over(&record, self.clock.now()) => {
+                // Noted, so that no clock that is set back brings it to life (R017).
+                if record.expired_at.is_none() {
+                    self.delete(session_id).await?;
+                }
+                return Ok(None);
+            }
             Ok(Some(record)) => read(&record),
             Err(error) => Err(error),
         };

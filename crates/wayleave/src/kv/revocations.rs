@@ -48,10 +48,11 @@ pub struct RecordRevocations {
 const GENERATION: &str = "generation";
 
 impl RecordRevocations {
-    /// Revocations among `records`.
+    /// Revocations among `records`. What cannot be read there is never taken for "not revoked", whatever the options of
+    /// `records` say.
     #[must_use]
     pub fn new(records: RecordSessions, clock: Arc<dyn Clock>) -> Self {
-        Self { records, clock }
+        Self { records: records.refusing(), clock }
     }
 
     async fn held(&self, id: &str) -> Result<u64, StoreError> {
@@ -121,7 +122,8 @@ impl Revocations for RecordRevocations {
         // What two clocks may differ by, and a browser's request take.
         entry.extend_at(until.since(now).saturating_add(MARGIN), now);
         match self.records.save(&of_session(session), entry).await {
-            Ok(()) | Err(SaveError::Conflict) => Ok(()),
+            // There already; or there until its time was over, and with it the session's.
+            Ok(()) | Err(SaveError::Conflict | SaveError::Gone) => Ok(()),
             Err(error) => Err(unsaved(error)),
         }
     }
