@@ -98,7 +98,7 @@ async fn counters_are_bounded_and_fail_closed() {
     assert_eq!(counters.read(key(1)).await.unwrap().count, 0);
 }
 
-/// A44: who finds the table full looks at a part of it, so that a flood does not make every sign-in go through all of
+/// Who finds the table full looks at a part of it, so that a flood does not make every sign-in go through all of
 /// it; the sweep goes through the rest.
 #[tokio::test]
 async fn a_full_table_of_counters_is_looked_at_in_parts() {

@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(texts.get(second).map(AsRef::as_ref), Some(&b"b"[..]));
     }
 
-    /// A44: the tables are bounded.
+    /// The tables are bounded.
     #[test]
     fn a_full_table_takes_no_more() {
         let mut texts = Shared::<Box<[u8]>>::default();

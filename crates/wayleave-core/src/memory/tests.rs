@@ -146,7 +146,7 @@ fn a_full_store_takes_what_replaces_or_evicts() {
     assert_eq!(held(&store), (1, 0));
 }
 
-/// A44: spent tokens are bounded, and none is forgotten for it: the exchange is refused instead.
+/// Spent tokens are bounded, and none is forgotten for it: the exchange is refused instead.
 #[test]
 fn a_store_full_of_spent_tokens_exchanges_no_more() {
     let store = store(MemoryOptions { most_spent_tokens: 2, ..MemoryOptions::default() });
@@ -298,7 +298,7 @@ fn a_sweep_notices_what_an_update_ended() {
     assert_empty(&store);
 }
 
-/// A44: tickets of all purposes together are bounded.
+/// Tickets of all purposes together are bounded.
 #[test]
 fn a_store_full_of_tickets_takes_no_more() {
     let store = store(MemoryOptions { most_tickets: 2, ..MemoryOptions::default() });

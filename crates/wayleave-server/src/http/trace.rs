@@ -11,6 +11,7 @@ use tracing::Span;
 use super::client_address::ClientAddress;
 use super::request_id::RequestId;
 use crate::error::ApiError;
+use crate::text::is_hidden;
 
 /// Longest value that is written, in characters; the rest is cut off and marked with an ellipsis.
 pub const MAX_LOG_VALUE: usize = 256;
@@ -64,21 +65,8 @@ pub fn escape_for_log(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-const fn needs_escape(character: char) -> bool {
-    character.is_ascii_control()
-        || matches!(
-            character,
-            '\\' | '\u{80}'..='\u{9f}'
-                | '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+fn needs_escape(character: char) -> bool {
+    character == '\\' || is_hidden(character)
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ async fn bent_envelopes_do_not_open() {
     put(&envelope).await.assert_status(200);
 }
 
-/// A73, A66: a password hash in another account's row opens that account to nobody.
+/// A73: a password hash in another account's row opens that account to nobody.
 #[tokio::test]
 async fn moved_credentials_open_nothing() {
     let world = sqlite().await;

@@ -294,6 +294,13 @@ impl Client {
         self.send(request).await
     }
 
+    /// With a `Cookie` header of one's own making.
+    pub(crate) async fn get_with_cookies(&mut self, path: &str, header: &str) -> Answer {
+        let mut request = self.request(Method::GET, path, Body::empty());
+        request.headers_mut().insert(COOKIE, header.parse().unwrap());
+        self.send(request).await
+    }
+
     /// As a page of the application does it, with a token.
     pub(crate) async fn post(&mut self, path: &str) -> Answer {
         let token = self.get("/csrf").await.ok().body;

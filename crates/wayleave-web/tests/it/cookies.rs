@@ -1,7 +1,6 @@
 //! The session cookie, both ways, and what comes instead of it.
 
 use axum::body::Body;
-use http::header::COOKIE;
 use http::{Method, StatusCode};
 use wayleave_web::{Carrier, SessionOptions};
 
@@ -20,9 +19,7 @@ async fn duplicates_are_refused() {
             format!("__Host-id=other; __Host-id={good}"),
             format!("__Host-id={good}; a=1; __Host-id="),
         ] {
-            let mut request = client.request(Method::GET, "/me", Body::empty());
-            request.headers_mut().insert(COOKIE, header.parse().unwrap());
-            let refused = client.send(request).await;
+            let refused = client.clone().get_with_cookies("/me", &header).await;
             assert_eq!(
                 (refused.status, refused.code().as_str()),
                 (StatusCode::BAD_REQUEST, "invalid_request"),
@@ -53,9 +50,7 @@ async fn nothing_that_resembles_the_cookie_is_it() {
             format!("__Host-id={good}A"),
             format!("__Host-id={}", &good[..good.len() - 1]),
         ] {
-            let mut request = client.request(Method::GET, "/me", Body::empty());
-            request.headers_mut().insert(COOKIE, header.parse().unwrap());
-            let refused = client.clone().send(request).await;
+            let refused = client.clone().get_with_cookies("/me", &header).await;
             assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{kept:?} {header}");
         }
     }
@@ -75,9 +70,8 @@ async fn twins_do_not_matter() {
             format!("=__Host-id=evil; __Host-id={good}"),
             format!("__Host-id =evil; __Host-id={good}; __Host-id"),
         ] {
-            let mut request = client.request(Method::GET, "/me", Body::empty());
-            request.headers_mut().insert(COOKIE, header.parse().unwrap());
-            assert_eq!(client.clone().send(request).await.ok().body, "user:ann", "{kept:?} {header}");
+            let answer = client.clone().get_with_cookies("/me", &header).await;
+            assert_eq!(answer.ok().body, "user:ann", "{kept:?} {header}");
         }
     }
 }

@@ -96,7 +96,7 @@ fn the_standard_header_is_read_strictly() {
     );
 }
 
-/// R022, R147: what logs show is a network, not a person.
+/// R022: what logs show is a network, not a person.
 #[test]
 fn coarse_networks() {
     let of = |text: &str| ClientAddress::new(text.parse().unwrap());
