@@ -300,10 +300,11 @@ impl Record {
         self
     }
 
-    /// Whether it counts as live no more at `now`: it has ended, or was opened in the future.
+    /// Whether it counts as live no more at `now`: it has ended, was found expired whatever the clock says now, or was
+    /// opened in the future.
     #[must_use]
     pub fn has_ended(&self, now: Timestamp) -> bool {
-        now >= self.ends_at() || opened_ahead(self.created_at, now)
+        self.expired_at.is_some() || now >= self.ends_at() || opened_ahead(self.created_at, now)
     }
 
     /// Found expired at `now`, as a change.

@@ -244,9 +244,14 @@ impl PasswordAuthenticator {
         // Later than the one before, so that times tell them apart also within one tick of the clock.
         let earliest = set_at.map_or(Timestamp::MIN, |at| at.plus(TICK));
         let credential = Credential { changed_at: new.changed_at.max(earliest), ..new };
-        // In this order, because devices that are forgotten for nothing do no harm.
+        // Before, because devices that are forgotten for nothing do no harm; and after, for the browser that came in by the
+        // old password meanwhile.
         self.ports.devices.forget_all(account).await?;
-        Ok(self.ports.credentials.exchange(account, Method::Password, set_at, &credential).await?)
+        let exchanged = self.ports.credentials.exchange(account, Method::Password, set_at, &credential).await?;
+        if exchanged {
+            self.ports.devices.forget_all(account).await?;
+        }
+        Ok(exchanged)
     }
 
     /// Opens the lock of strangers' attempts at an address, and the one of the account's step-ups.

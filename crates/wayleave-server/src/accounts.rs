@@ -149,8 +149,9 @@ pub enum Before {
 /// since, so that of several who change it at once one succeeds, and an old password never overwrites a reset.
 ///
 /// The account's epoch moves first, and only from where the proof found it: from then on nothing that was opened or
-/// handed out before is good. Then the password is exchanged, and only for the one that was proved. A crash in between
-/// has ended sessions and changed nothing else.
+/// handed out before is good. Then the password is exchanged, and only for the one that was proved. Then the epoch moves
+/// once more, for whoever came in by the old password between the two. A crash in between has ended sessions and changed
+/// nothing else.
 ///
 /// # Errors
 /// 503 when the store cannot answer, 409 when too many change the account at once.
@@ -184,8 +185,16 @@ pub async fn replace_password(
         if account.epoch == claimed.epoch {
             account.must_change_password = false;
         }
+        match before {
+            Before::Ends => account.epoch += 1,
+            Before::Stays => {}
+        }
     });
-    Ok(Some(settled.await?))
+    let settled = settled.await?;
+    if let Some(subject) = settled.subject() {
+        app.manager.subject_changed(&subject);
+    }
+    Ok(Some(settled))
 }
 
 /// The account of the request's session.

@@ -102,9 +102,11 @@ pub(super) async fn does_not_count_ended_ones(bench: Bench<Store>) {
             record(2).absolute_until(now).build(),
             record(3).found_expired(at(30)).build(),
             record(4).without_refresh().token_until(now).build(),
+            // Found under a clock that was ahead, and has been set back since.
+            record(5).found_expired(at(1000)).build(),
         ];
         put_all(&store, &ended).await;
-        let outcome = put_within(&store, &record(5).build(), 1, at_limit, now).await;
+        let outcome = put_within(&store, &record(6).build(), 1, at_limit, now).await;
         assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() }, "{at_limit:?}");
     }
 }

@@ -115,7 +115,7 @@ impl Packed {
 
     /// [`Record::has_ended`].
     pub(super) fn has_ended(&self, now: Timestamp) -> bool {
-        now >= self.ends_at() || opened_ahead(self.created_at(), now)
+        self.was_found_expired() || now >= self.ends_at() || opened_ahead(self.created_at(), now)
     }
 
     pub(super) fn was_found_expired(&self) -> bool {

@@ -22,15 +22,15 @@ pub(crate) const MARK_ENDED: &str = "UPDATE sessions SET expired_at = ?3, ends_a
      revision = revision + 1 WHERE subject = ?1 AND kind = ?2 AND expired_at IS NULL AND id <> ?4 \
      AND (ends_at <= ?3 OR created_at > ?5)";
 const END: &str = returning_gone!("DELETE FROM sessions WHERE id = ?1 AND prefix = ?2");
-pub(crate) const COUNT: &str =
-    "SELECT count(*) FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 AND id <> ?4";
+pub(crate) const COUNT: &str = "SELECT count(*) FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
+     AND expired_at IS NULL AND id <> ?4";
 pub(crate) const EVICT_OLDEST: &str = returning_gone!(
     "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
-     AND id <> ?4 ORDER BY created_at, id LIMIT ?5)"
+     AND expired_at IS NULL AND id <> ?4 ORDER BY created_at, id LIMIT ?5)"
 );
 pub(crate) const EVICT_LEAST_RECENTLY_SEEN: &str = returning_gone!(
     "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
-     AND id <> ?4 ORDER BY last_seen_at, created_at, id LIMIT ?5)"
+     AND expired_at IS NULL AND id <> ?4 ORDER BY last_seen_at, created_at, id LIMIT ?5)"
 );
 
 pub(super) struct InsertRecord {

@@ -190,7 +190,7 @@ fn read(record: &Record) -> Result<SessionData, StoreError> {
 }
 
 fn is_over(record: &Record, now: Timestamp) -> bool {
-    record.expired_at.is_some() || now >= record.ends_at()
+    record.has_ended(now)
 }
 
 #[async_trait]
