@@ -184,6 +184,41 @@ async fn a_sign_in_in_flight_does_not_outlive_its_password() {
     }
 }
 
+/// R021, A13: nor does one whose old password was looked up while it was being changed, and which comes in after all others
+/// were ended.
+#[tokio::test]
+async fn a_sign_in_during_the_change_does_not_outlive_it() {
+    let world = World::new().await;
+    world.person(ANN, &[]).await;
+    let mut owner = world.signed_in(ANN).await;
+    assert_eq!(owner.get("/api/csrf").await.status, 200);
+    let mut thief = world.client();
+    assert_eq!(thief.get("/api/csrf").await.status, 200);
+    let faults = world.directory.as_ref().unwrap().faults();
+    let in_flight = |request| {
+        let router = world.router.clone();
+        tokio::spawn(async move { crate::support::send(&router, request).await })
+    };
+    // Sessions of before are over, and the password is not yet another one.
+    let exchange = faults.hold(DirectoryVerb::CredentialsExchange);
+    let body = json!({ "current_password": PASSWORD, "new_password": OTHER_PASSWORD });
+    let changing = in_flight(owner.request("POST /api/auth/password", Some(&body)));
+    exchange.arrived().await;
+    // Right after the old password was found to be good.
+    let found = faults.hold(DirectoryVerb::CountersClear);
+    let body = json!({ "email": ANN, "password": PASSWORD });
+    let stealing = in_flight(thief.request("POST /api/auth/login", Some(&body)));
+    found.arrived().await;
+    exchange.open();
+    let changed = changing.await.unwrap();
+    assert_eq!(changed.status, 200, "{}", String::from_utf8_lossy(&changed.body));
+    found.open();
+    let late = stealing.await.unwrap();
+    assert_eq!(late.status, 401, "{}", String::from_utf8_lossy(&late.body));
+    assert!(!cookies(&late).contains_key(SESSION));
+    assert_eq!(world.client().sign_in(ANN, OTHER_PASSWORD).await.status, 200);
+}
+
 /// R020, A13: disabling somebody ends everything at once on every carrier, whether over the API or in the directory with
 /// word to the manager; enabling brings nothing back.
 #[tokio::test]
