@@ -103,7 +103,7 @@ fn programs(server: &ServerBinary) -> Result<PathBuf, Problem> {
         ServerBinary::Beside | ServerBinary::At(_) => return Err(Problem::NoServer(built)),
     }
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(&folder).args(["build", "--release", "--locked"]).env("CARGO_TARGET_DIR", &target);
+    command.current_dir(&folder).args(["build", "--release"]).env("CARGO_TARGET_DIR", &target);
     let status = command.stdout(Stdio::null()).status().map_err(|source| Problem::Program { name: NAME, source })?;
     if status.success() { Ok(built) } else { Err(Problem::Failed { name: NAME, said: status.to_string().into() }) }
 }
