@@ -13,6 +13,7 @@ use wayleave_core::time::Timestamp;
 use crate::layer::{Backend, Change, DataPlace, Loaded, SessionWatch, Slot, State, WatchSource};
 use crate::reject::SessionRejection;
 
+mod passage;
 mod save;
 mod sign_in;
 
@@ -22,7 +23,8 @@ pub use sign_in::{Reach, SignIn, SignInError, SignedIn};
 ///
 /// As an extractor it never refuses a request for having no session. Reading makes nothing; the first
 /// [`set`](Self::set) makes a session, and its cookie goes out with the answer. What a handler changes is saved when it
-/// has answered, unless the answer is a server error; [`save`](Self::save) does it earlier. Two requests that change
+/// has answered, unless the answer is a server error; [`save`](Self::save) does it earlier. Nothing saves what a
+/// clone changes after the answer, and no cookie goes out any more. Two requests that change
 /// different keys at the same time both have their way.
 #[derive(Clone)]
 pub struct Session(pub(crate) Arc<Slot>);

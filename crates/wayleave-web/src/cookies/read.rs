@@ -68,7 +68,7 @@ impl<'a> RequestCookies<'a> {
         std::str::from_utf8(value).map(Some).map_err(|_| InvalidCookie::Malformed)
     }
 
-    /// Whether the request carries any cookie at all, read or not.
+    /// Whether the request carries no cookie with a name, asked for or not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
