@@ -4,6 +4,7 @@
 mod accounts;
 mod ambient;
 mod audit;
+mod bus;
 mod counters;
 mod invitations;
 mod service_keys;
@@ -17,6 +18,7 @@ pub use accounts::{
 };
 pub use ambient::{Clock, Entropy, EntropyFailure};
 pub use audit::{AuditLog, AuditQuery, AuditRow, ChainLink, MAX_AUDIT_DETAIL};
+pub use bus::{Bus, Listener, MAX_BUS_MESSAGE};
 pub use counters::{CounterKey, Counters};
 pub use invitations::{Invitation, Invitations};
 pub use service_keys::{InsertServiceKey, ServiceKey, ServiceKeys};
