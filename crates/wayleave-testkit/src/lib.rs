@@ -1,5 +1,5 @@
-//! For the tests of Wayleave's own crates, as a dev-dependency: time, entropy, faults, canaries and statistics under
-//! control. Nothing that ships depends on it.
+//! For the tests of Wayleave's own crates, as a dev-dependency: time, entropy, faults, canaries, statistics and real
+//! servers under control. Nothing that ships depends on it.
 
 pub mod canary;
 pub mod clock;
@@ -8,6 +8,7 @@ pub mod entropy;
 pub mod failing_directory;
 pub mod failing_store;
 pub mod faults;
+pub mod servers;
 
 pub use clock::FakeClock;
 pub use entropy::SeededEntropy;
