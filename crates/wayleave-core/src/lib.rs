@@ -16,6 +16,7 @@ pub mod record;
 pub mod refresh;
 pub mod routing;
 pub mod seal;
+pub mod stored;
 pub mod subject;
 pub mod ticket;
 pub mod time;

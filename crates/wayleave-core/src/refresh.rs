@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::record::{Fingerprint, Limit, Record};
@@ -55,6 +56,21 @@ pub fn judge(
     });
     // Reuse is judged before expiry: a stolen token stays a theft after the session's end.
     if repeat && over.is_none() { Verdict::Repeat } else { Verdict::Reuse }
+}
+
+/// What stores keep beside the sealed client of a rotation, so that a script or a statement inside the database can tell
+/// whether the same client asks again: the SHA-256 of a label, the hash of the presented token, and the client.
+///
+/// A fingerprint is a keyed hash, so a tag shows nobody whose it is, and two tags of one client have nothing in common.
+#[must_use]
+pub fn client_tag(predecessor: TokenHash, client: Option<Fingerprint>) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(b"wayleave rotation client v1");
+    hash.update(predecessor.0);
+    // Tokens' hashes are of one length, so no client and some client cannot be taken for each other.
+    if let Some(Fingerprint(fingerprint)) = client {
+        hash.update(fingerprint);
+    }
+    hash.finalize().into()
 }
 
 /// The pair that a rotation answered: the texts of both tokens.

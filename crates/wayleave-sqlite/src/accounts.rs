@@ -2,14 +2,13 @@
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 use wayleave_core::ports::{Account, AccountChange, AccountId, Accounts, EmailAddress, InsertAccount, StoreError};
 use wayleave_core::record::Revision;
+use wayleave_core::stored::{self, Columns as _, encode_labels, permissions_text};
 
-use crate::columns::{Columns, integer, permissions_text};
-use crate::error::{Malformed, failed};
+use crate::columns::{Columns, integer};
+use crate::error::failed;
 use crate::store::{Query, SqliteStore};
-use crate::stored::{decode_labels, encode_labels};
 use crate::writer::Write;
 
 macro_rules! select {
@@ -46,12 +45,12 @@ impl Accounts for SqliteStore {
 
     async fn by_id(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         let row = self.read_one(sqlx::query(BY_ID).bind(id.as_str())).await?;
-        row.as_ref().map(decode).transpose()
+        row.map(|row| stored::account(Columns(&row))).transpose()
     }
 
     async fn by_email(&self, email: &EmailAddress) -> Result<Option<Account>, StoreError> {
         let row = self.read_one(sqlx::query(BY_EMAIL).bind(email.as_str())).await?;
-        row.as_ref().map(decode).transpose()
+        row.map(|row| stored::account(Columns(&row))).transpose()
     }
 
     async fn update(&self, account: &Account) -> Result<AccountChange, StoreError> {
@@ -69,7 +68,7 @@ impl Accounts for SqliteStore {
             Some(search) => self.read_all(sqlx::query(SEARCH).bind(after).bind(most).bind(search)).await?,
             None => self.read_all(sqlx::query(LIST).bind(after).bind(most)).await?,
         };
-        rows.iter().map(decode).collect()
+        rows.iter().map(|row| stored::account(Columns(row))).collect()
     }
 
     async fn anybody_holds(&self, permission: &str) -> Result<bool, StoreError> {
@@ -183,25 +182,4 @@ fn bind(query: Query, account: &Account, revision: Revision) -> Result<Query, St
         .bind(updated_at.as_millis())
         .bind(last_sign_in_at.map(|at| at.as_millis()))
         .bind(integer(revision.0)?))
-}
-
-fn decode(row: &SqliteRow) -> Result<Account, StoreError> {
-    let row = Columns(row);
-    Ok(Account {
-        id: AccountId::parse(row.text("id")?).ok_or(Malformed("id"))?,
-        email: row.parsed("email")?,
-        name: row.text("name")?.into(),
-        role: row.text("role")?.into(),
-        phone: row.optional_text("phone")?.map(Into::into),
-        labels: decode_labels(row.blob("labels")?)?,
-        avatar: row.optional_text("avatar")?.map(Into::into),
-        permissions: row.permissions("permissions")?,
-        disabled: row.flag("disabled")?,
-        must_change_password: row.flag("must_change_password")?,
-        epoch: row.number("epoch")?,
-        created_at: row.time("created_at")?,
-        updated_at: row.time("updated_at")?,
-        last_sign_in_at: row.optional_time("last_sign_in_at")?,
-        revision: Revision(row.number("revision")?),
-    })
 }

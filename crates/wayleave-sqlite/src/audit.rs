@@ -1,9 +1,9 @@
 //! The audit log. Rows are added, read, and never changed.
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use wayleave_core::ports::{AuditLog, AuditQuery, AuditRow, ChainLink, MAX_AUDIT_DETAIL, StoreError};
+use wayleave_core::stored::{self, Columns as _};
 
 use crate::columns::{Columns, integer};
 use crate::error::{Refused, failed};
@@ -48,7 +48,7 @@ impl AuditLog for SqliteStore {
 
     async fn head(&self, node: &str) -> Result<Option<ChainLink>, StoreError> {
         let row = self.read_one(sqlx::query(HEAD).bind(node)).await?;
-        row.as_ref().map(|row| link(Columns(row))).transpose()
+        row.map(|row| stored::chain_link(Columns(&row))).transpose()
     }
 
     async fn nodes(&self) -> Result<Vec<Box<str>>, StoreError> {
@@ -61,7 +61,7 @@ impl AuditLog for SqliteStore {
             return Ok(Vec::new());
         };
         let query = sqlx::query(CHAIN).bind(node).bind(from).bind(most.clamp(1, 1000));
-        self.read_all(query).await?.iter().map(decode).collect()
+        self.read_all(query).await?.iter().map(|row| stored::audit_row(Columns(row))).collect()
     }
 
     async fn query(&self, query: &AuditQuery) -> Result<(Vec<AuditRow>, Option<u64>), StoreError> {
@@ -73,7 +73,7 @@ impl AuditLog for SqliteStore {
             Some(last) if shown.len() < rows.len() => Some(Columns(last).number("number")?),
             Some(_) | None => None,
         };
-        Ok((shown.iter().map(decode).collect::<Result<_, _>>()?, next))
+        Ok((shown.iter().map(|row| stored::audit_row(Columns(row))).collect::<Result<_, _>>()?, next))
     }
 }
 
@@ -105,29 +105,6 @@ pub(crate) fn statement(query: &AuditQuery, most: u32) -> QueryBuilder<Sqlite> {
     }
     statement.push(" ORDER BY number DESC LIMIT ").push_bind(i64::from(most) + 1);
     statement
-}
-
-fn link(row: Columns<'_>) -> Result<ChainLink, StoreError> {
-    Ok(ChainLink { sequence: row.number("sequence")?, mac: row.bytes("mac")? })
-}
-
-fn decode(row: &SqliteRow) -> Result<AuditRow, StoreError> {
-    let row = Columns(row);
-    let text = |name| Ok::<_, StoreError>(row.optional_text(name)?.map(Box::from));
-    Ok(AuditRow {
-        node: row.text("node")?.into(),
-        link: link(row)?,
-        at: row.time("at")?,
-        event: row.text("event")?.into(),
-        session: text("session")?,
-        subject: text("subject")?,
-        actor: text("actor")?,
-        source: text("source")?,
-        reason: text("reason")?,
-        request: text("request")?,
-        count: row.number("count")?,
-        detail: text("detail")?,
-    })
 }
 
 struct Append(Vec<AuditRow>);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 use wayleave_core::lockout::{Counter, Reservation, Rule};
 use wayleave_core::ports::{CounterKey, Counters, StoreError};
+use wayleave_core::stored;
 use wayleave_core::time::Timestamp;
 
 use crate::columns::Columns;
@@ -33,21 +33,12 @@ impl Counters for SqliteStore {
 
     async fn read(&self, key: CounterKey) -> Result<Counter, StoreError> {
         let row = self.read_one(sqlx::query(READ).bind(key.0.to_vec())).await?;
-        row.as_ref().map_or(Ok(Counter::default()), decode)
+        row.map_or(Ok(Counter::default()), |row| stored::counter(Columns(&row)))
     }
 
     async fn sweep(&self, rule: Rule, now: Timestamp, most: u32) -> Result<u32, StoreError> {
         self.write(Sweep { window: rule.window, now, most }).await
     }
-}
-
-fn decode(row: &SqliteRow) -> Result<Counter, StoreError> {
-    let row = Columns(row);
-    Ok(Counter {
-        count: row.number("attempts")?,
-        since: row.optional_time("since")?,
-        locked_until: row.optional_time("locked_until")?,
-    })
 }
 
 struct Reserve {
@@ -63,7 +54,7 @@ impl Write for Reserve {
     async fn run(&self, connection: &mut SqliteConnection) -> Result<Reservation, StoreError> {
         let Self { key, rule, now } = self;
         let read = sqlx::query(READ).bind(key.0.to_vec()).fetch_optional(&mut *connection).await.map_err(failed)?;
-        let held = read.as_ref().map_or(Ok(Counter::default()), decode)?;
+        let held = read.map_or(Ok(Counter::default()), |row| stored::counter(Columns(&row)))?;
         let (next, reservation) = held.reserve(*rule, *now);
         if next != held {
             let Counter { count, since, locked_until } = next;

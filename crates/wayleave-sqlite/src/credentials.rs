@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use wayleave_core::authentication::Method;
 use wayleave_core::ports::{AccountId, Credential, Credentials, StoreError};
-use wayleave_core::seal::Place;
+use wayleave_core::stored::Columns as _;
 use wayleave_core::time::Timestamp;
 
 use crate::columns::Columns;
@@ -31,14 +31,13 @@ impl Credentials for SqliteStore {
             return Ok(None);
         };
         let row = Columns(&row);
-        let name = name(account, method);
-        let secret = self.sealing.open(place(&name), row.blob("secret")?)?;
-        Ok(Some(Credential { secret: secret.as_slice().into(), changed_at: row.time("changed_at")? }))
+        let secret = self.sealing.open_secret(account, method, row.blob("secret")?)?;
+        Ok(Some(Credential { secret, changed_at: row.time("changed_at")? }))
     }
 
     async fn set(&self, account: &AccountId, method: Method, credential: &Credential) -> Result<(), StoreError> {
         let Credential { secret, changed_at } = credential;
-        let secret = self.sealing.seal(place(&name(account, method)), secret)?;
+        let secret = self.sealing.seal_secret(account, method, secret)?;
         self.write(Set { account: account.clone(), method, secret, changed_at: changed_at.as_millis() }).await
     }
 
@@ -49,7 +48,7 @@ impl Credentials for SqliteStore {
         set_at: Timestamp,
         secret: &[u8],
     ) -> Result<bool, StoreError> {
-        let secret = self.sealing.seal(place(&name(account, method)), secret)?;
+        let secret = self.sealing.seal_secret(account, method, secret)?;
         self.write(Replace { account: account.clone(), method, set_at: set_at.as_millis(), secret }).await
     }
 
@@ -61,7 +60,7 @@ impl Credentials for SqliteStore {
         credential: &Credential,
     ) -> Result<bool, StoreError> {
         let Credential { secret, changed_at } = credential;
-        let secret = self.sealing.seal(place(&name(account, method)), secret)?;
+        let secret = self.sealing.seal_secret(account, method, secret)?;
         let set = Set { account: account.clone(), method, secret, changed_at: changed_at.as_millis() };
         self.write(Exchange { set_at: set_at.map(|at| at.as_millis()), set }).await
     }
@@ -69,15 +68,6 @@ impl Credentials for SqliteStore {
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
         self.write(Remove { account: account.clone(), method }).await
     }
-}
-
-fn name(account: &AccountId, method: Method) -> String {
-    // Account ids are of one length, so no two pairs give one name.
-    format!("{account}{}", method.as_str())
-}
-
-fn place(name: &str) -> Place<'_> {
-    Place { purpose: "credential", name: name.as_bytes() }
 }
 
 struct Set {

@@ -74,17 +74,6 @@ fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
 }
 
-/// A stored value is not one of ours. Says where, never what.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed {0}")]
-pub(crate) struct Malformed(pub(crate) &'static str);
-
-impl From<Malformed> for StoreError {
-    fn from(malformed: Malformed) -> Self {
-        Self::corrupt(malformed)
-    }
-}
-
 /// Why an operation was not even tried.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
@@ -106,9 +95,6 @@ pub(crate) enum Refused {
     /// The audit log has a row with that sequence number already.
     #[error("the sequence number exists already: two processes write as one node")]
     SequenceExists,
-    /// Sealing gave nothing.
-    #[error("sealing failed")]
-    NotSealed,
 }
 
 impl From<Refused> for StoreError {

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 use wayleave_core::ports::{AccountId, Invitation, Invitations, StoreError};
+use wayleave_core::stored::{self, permissions_text};
 use wayleave_core::time::Timestamp;
 
-use crate::columns::{Columns, permissions_text};
-use crate::error::{Malformed, failed};
+use crate::columns::Columns;
+use crate::error::failed;
 use crate::store::SqliteStore;
 use crate::writer::Write;
 
@@ -30,7 +30,8 @@ impl Invitations for SqliteStore {
 
     async fn find(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError> {
         let row = self.read_one(sqlx::query(FIND).bind(key.to_vec())).await?;
-        Ok(row.as_ref().map(decode).transpose()?.filter(|invitation| now < invitation.expires_at))
+        let found = row.map(|row| stored::invitation(Columns(&row))).transpose()?;
+        Ok(found.filter(|invitation| now < invitation.expires_at))
     }
 
     async fn take(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Invitation>, StoreError> {
@@ -39,25 +40,12 @@ impl Invitations for SqliteStore {
 
     async fn list(&self, now: Timestamp, most: u32) -> Result<Vec<Invitation>, StoreError> {
         let query = sqlx::query(LIST).bind(now.as_millis()).bind(most.clamp(1, 1000));
-        self.read_all(query).await?.iter().map(decode).collect()
+        self.read_all(query).await?.iter().map(|row| stored::invitation(Columns(row))).collect()
     }
 
     async fn withdraw(&self, key: [u8; 32]) -> Result<bool, StoreError> {
         Ok(self.write(Take(key)).await?.is_some())
     }
-}
-
-fn decode(row: &SqliteRow) -> Result<Invitation, StoreError> {
-    let row = Columns(row);
-    let created_by = row.optional_text("created_by")?.map(|id| AccountId::parse(id).ok_or(Malformed("created_by")));
-    Ok(Invitation {
-        key: row.bytes("key")?,
-        email: row.optional_parsed("email")?,
-        permissions: row.permissions("permissions")?,
-        created_by: created_by.transpose()?,
-        created_at: row.time("created_at")?,
-        expires_at: row.time("expires_at")?,
-    })
 }
 
 struct Insert(Invitation);
@@ -92,6 +80,6 @@ impl Write for Take {
 
     async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<Invitation>, StoreError> {
         let rows = sqlx::query(TAKE).bind(self.0.to_vec()).fetch_all(connection).await.map_err(failed)?;
-        rows.first().map(decode).transpose()
+        rows.first().map(|row| stored::invitation(Columns(row))).transpose()
     }
 }

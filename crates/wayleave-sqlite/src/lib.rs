@@ -18,7 +18,6 @@ mod invitations;
 mod known_devices;
 mod options;
 mod schema;
-mod sealing;
 mod service_keys;
 mod sessions;
 mod settings;

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
 use wayleave_core::ports::{InsertServiceKey, ServiceKey, ServiceKeys, StoreError};
+use wayleave_core::stored::{self, Columns as _, permissions_text};
 use wayleave_core::time::Timestamp;
 
-use crate::columns::{Columns, permissions_text};
+use crate::columns::Columns;
 use crate::error::failed;
 use crate::store::SqliteStore;
 use crate::writer::Write;
@@ -33,33 +33,22 @@ impl ServiceKeys for SqliteStore {
 
     async fn by_key(&self, key: [u8; 32]) -> Result<Option<ServiceKey>, StoreError> {
         let row = self.read_one(sqlx::query(BY_KEY).bind(key.to_vec())).await?;
-        row.as_ref().map(decode).transpose()
+        row.map(|row| stored::service_key(Columns(&row))).transpose()
     }
 
     async fn by_name(&self, name: &str) -> Result<Option<ServiceKey>, StoreError> {
         let row = self.read_one(sqlx::query(BY_NAME).bind(name)).await?;
-        row.as_ref().map(decode).transpose()
+        row.map(|row| stored::service_key(Columns(&row))).transpose()
     }
 
     async fn list(&self, most: u32) -> Result<Vec<ServiceKey>, StoreError> {
-        self.read_all(sqlx::query(LIST).bind(most.clamp(1, 1000))).await?.iter().map(decode).collect()
+        let rows = self.read_all(sqlx::query(LIST).bind(most.clamp(1, 1000))).await?;
+        rows.iter().map(|row| stored::service_key(Columns(row))).collect()
     }
 
     async fn revoke(&self, name: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.write(Revoke { name: name.into(), now }).await
     }
-}
-
-fn decode(row: &SqliteRow) -> Result<ServiceKey, StoreError> {
-    let row = Columns(row);
-    Ok(ServiceKey {
-        name: row.text("name")?.into(),
-        key: row.bytes("key")?,
-        permissions: row.permissions("permissions")?,
-        created_at: row.time("created_at")?,
-        expires_at: row.time("expires_at")?,
-        revoked_at: row.optional_time("revoked_at")?,
-    })
 }
 
 struct Insert(ServiceKey);

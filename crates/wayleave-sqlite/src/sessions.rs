@@ -9,11 +9,13 @@ use wayleave_core::ports::{
     StoreError, Swept, Touch, Update,
 };
 use wayleave_core::record::{Record, Revision};
+use wayleave_core::stored;
 use wayleave_core::ticket::{Purpose, Ticket};
 use wayleave_core::time::Timestamp;
 
+use crate::columns::Columns;
 use crate::store::{Query, SqliteStore};
-use crate::stored::{decode, decode_gone, select_records};
+use crate::stored::select_records;
 
 mod census;
 mod insert;
@@ -51,7 +53,7 @@ impl SessionStore for SqliteStore {
 
     async fn find(&self, lookup: Lookup) -> Result<Option<Arc<Record>>, StoreError> {
         let row = self.read_one(by(lookup)).await?;
-        row.map(|row| Ok(Arc::new(decode(&row, &self.sealing)?))).transpose()
+        row.map(|row| Ok(Arc::new(stored::record(Columns(&row), &self.sealing)?))).transpose()
     }
 
     async fn update(&self, record: &Record, expected: Revision) -> Result<Update, StoreError> {
@@ -117,7 +119,7 @@ pub(crate) fn by(lookup: Lookup) -> Query {
 
 /// What is left of deleted rows. One that cannot be read was deleted all the same, and no cache can have held it.
 pub(crate) fn gone(rows: &[SqliteRow]) -> Vec<Gone> {
-    let decoded = rows.iter().map(decode_gone);
+    let decoded = rows.iter().map(|row| stored::gone(Columns(row)));
     decoded
         .filter_map(|gone| {
             gone.inspect_err(|error| {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use wayleave_core::ports::{SetSetting, Setting, Settings, StoreError};
 use wayleave_core::record::Revision;
+use wayleave_core::stored::Columns as _;
 
 use crate::columns::{Columns, integer};
 use crate::error::failed;

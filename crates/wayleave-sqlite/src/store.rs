@@ -6,11 +6,11 @@ use std::sync::Arc;
 use sqlx::pool::PoolOptions;
 use sqlx::{Sqlite, SqlitePool};
 use wayleave_core::ports::{Clock, StoreError};
+use wayleave_core::stored::Sealing;
 
 use crate::error::{OpenError, failed};
 use crate::options::Options;
 use crate::schema;
-use crate::sealing::Sealing;
 use crate::writer::{Write, Writer};
 
 /// Sessions, tickets and directories in one SQLite file. Implements every storing port of `wayleave_core::ports`.

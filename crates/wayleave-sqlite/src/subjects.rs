@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use wayleave_core::decide::Standing;
 use wayleave_core::permission::{Ceiling, Permissions};
 use wayleave_core::ports::{AccountId, StoreError, Subjects};
+use wayleave_core::stored;
 use wayleave_core::subject::{Namespace, Subject};
 
 use crate::columns::Columns;
@@ -40,32 +41,12 @@ impl Subjects for SqliteStore {
 
 impl SqliteStore {
     async fn account_standing(&self, id: &AccountId) -> Result<Option<Standing>, StoreError> {
-        let Some(row) = self.read_one(sqlx::query(ACCOUNT).bind(id.as_str())).await? else {
-            return Ok(None);
-        };
-        let row = Columns(&row);
-        Ok(Some(Standing {
-            active: !row.flag("disabled")?,
-            until: None,
-            epoch: row.number("epoch")?,
-            ceiling: Ceiling::Only(row.permissions("permissions")?),
-            licensed: false,
-        }))
+        let row = self.read_one(sqlx::query(ACCOUNT).bind(id.as_str())).await?;
+        row.map(|row| stored::account_standing(Columns(&row))).transpose()
     }
 
     async fn service_standing(&self, service: &str) -> Result<Option<Standing>, StoreError> {
-        let Some(row) = self.read_one(sqlx::query(SERVICE).bind(service)).await? else {
-            return Ok(None);
-        };
-        let row = Columns(&row);
-        let expires_at = row.time("expires_at")?;
-        let live = row.optional_time("revoked_at")?.is_none() && self.clock.now() < expires_at;
-        Ok(Some(Standing {
-            active: live,
-            until: Some(expires_at),
-            epoch: 0,
-            ceiling: Ceiling::Only(row.permissions("permissions")?),
-            licensed: false,
-        }))
+        let row = self.read_one(sqlx::query(SERVICE).bind(service)).await?;
+        row.map(|row| stored::service_standing(Columns(&row), self.clock.now())).transpose()
     }
 }

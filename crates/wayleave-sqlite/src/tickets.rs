@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use wayleave_core::ports::{Deposit, StoreError};
-use wayleave_core::seal::Place;
+use wayleave_core::stored::Columns as _;
 use wayleave_core::ticket::{Purpose, Ticket};
 use wayleave_core::time::Timestamp;
 
@@ -33,10 +33,7 @@ impl SqliteStore {
             return Err(StoreError::Full);
         }
         let Ticket { purpose, key, payload, expires_at } = ticket;
-        let sealed = match payload.as_ref() {
-            [] => None,
-            plain => Some(self.sealing.seal(place(&name(*purpose, key)), plain)?),
-        };
+        let sealed = self.sealing.seal_payload(*purpose, key, payload)?;
         self.write(Put { purpose: *purpose, key: *key, sealed, expires_at: *expires_at, most, now }).await
     }
 
@@ -52,21 +49,9 @@ impl SqliteStore {
         if now >= expires_at {
             return Ok(None);
         }
-        let payload = match sealed {
-            Some(envelope) => self.sealing.open(place(&name(purpose, &key)), &envelope)?.as_slice().into(),
-            None => Box::default(),
-        };
+        let payload = self.sealing.open_payload(purpose, &key, sealed.as_deref())?;
         Ok(Some(Ticket { purpose, key, payload, expires_at }))
     }
-}
-
-fn name(purpose: Purpose, key: &[u8; 32]) -> Vec<u8> {
-    // The key is of one length, so no two pairs give one name.
-    [purpose.as_str().as_bytes(), key.as_slice()].concat()
-}
-
-fn place(name: &[u8]) -> Place<'_> {
-    Place { purpose: "ticket", name }
 }
 
 struct Put {

@@ -279,3 +279,16 @@ fn frozen_vectors_hold() {
         assert_eq!(seal_pair(&predecessor, &opened, salt).as_ref(), bytes("envelope"), "{row}");
     }
 }
+
+/// Tags are equal where token and client are, and nowhere else.
+#[test]
+fn tags_tell_clients_apart() {
+    let tokens = [TokenHash([1; 32]), TokenHash([2; 32])];
+    let clients = [None, Some(Fingerprint([0; 32])), Some(Fingerprint([1; 32]))];
+    let all = || tokens.into_iter().flat_map(|token| clients.map(|client| (token, client)));
+    for one in all() {
+        for other in all() {
+            assert_eq!(client_tag(one.0, one.1) == client_tag(other.0, other.1), one == other, "{one:?} {other:?}");
+        }
+    }
+}

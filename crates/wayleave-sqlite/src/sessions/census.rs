@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use wayleave_core::policy::KindName;
 use wayleave_core::ports::{Census, StoreError};
+use wayleave_core::stored::Columns as _;
 use wayleave_core::time::Timestamp;
 
 use crate::columns::Columns;

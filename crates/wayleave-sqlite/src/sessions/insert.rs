@@ -6,14 +6,14 @@ use wayleave_core::id::SessionId;
 use wayleave_core::policy::AtLimit;
 use wayleave_core::ports::{Gone, Insert, InsertLimit, Replaces, StoreError};
 use wayleave_core::record::{MAX_CLOCK_SKEW, Record, Revision};
+use wayleave_core::stored::{Columns as _, SealedColumns, Sealing};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 
 use super::gone;
 use crate::columns::Columns;
 use crate::error::failed;
-use crate::sealing::Sealing;
-use crate::stored::{INSERT, SealedColumns, bind_identity, bind_state, returning_gone, seal_rotation_client};
+use crate::stored::{INSERT, bind_identity, bind_state, returning_gone};
 use crate::writer::Write;
 
 pub(crate) const REVISION: &str = "SELECT revision FROM sessions WHERE id = ?1 AND prefix = ?2";
@@ -55,17 +55,10 @@ impl InsertRecord {
         }
         let last = record.last_rotation();
         let rotation_client = match last {
-            Some(last) => seal_rotation_client(sealing, last.client, last.predecessor)?,
+            Some(last) => sealing.seal_rotation_client(last.client, last.predecessor)?,
             None => None,
         };
-        Ok(Self {
-            record: record.clone(),
-            sealed: SealedColumns::of(record, sealing)?,
-            rotation_client,
-            limit,
-            replaces,
-            now,
-        })
+        Ok(Self { record: record.clone(), sealed: sealing.seal_record(record)?, rotation_client, limit, replaces, now })
     }
 
     /// Whether the record to replace is as it was expected to be.

@@ -8,14 +8,14 @@ use sqlx::SqliteConnection;
 use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, Scope, StoreError};
 use wayleave_core::record::{Activity, LastRotation, Record, Refresh};
 use wayleave_core::refresh::{Verdict, judge};
+use wayleave_core::stored::{self, Malformed, Sealing};
 use wayleave_core::time::Timestamp;
 
 use super::by;
 use super::revoke::Revoke;
-use crate::columns::integer;
-use crate::error::{Malformed, failed};
-use crate::sealing::Sealing;
-use crate::stored::{decode, seal_rotation_client, sealed_pair};
+use crate::columns::{Columns, integer};
+use crate::error::failed;
+use crate::stored::sealed_pair;
 use crate::writer::Write;
 
 pub(crate) const ROTATE: &str = "UPDATE sessions SET token = ?2, refresh = ?3, generation = ?4, rotation_predecessor = ?5, \
@@ -39,7 +39,7 @@ pub(super) struct RotateRecord {
 
 impl RotateRecord {
     pub(super) fn new(rotation: &Rotation, sealing: &Sealing) -> Result<Self, StoreError> {
-        let sealed_client = seal_rotation_client(sealing, rotation.client, rotation.presented.hash)?;
+        let sealed_client = sealing.seal_rotation_client(rotation.client, rotation.presented.hash)?;
         Ok(Self { rotation: rotation.clone(), sealed_client, sealing: sealing.clone() })
     }
 
@@ -103,7 +103,7 @@ impl Write for RotateRecord {
         let Some(held) = held else {
             return Ok(Rotate::Unknown);
         };
-        let held = decode(&held, &self.sealing)?;
+        let held = stored::record(Columns(&held), &self.sealing)?;
         match judge(&held, presented.hash, *client, *now, *window) {
             Verdict::Rotate => self.exchange(connection, held).await,
             Verdict::Repeat => {

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use wayleave_core::ports::{Lookup, StoreError, Update};
 use wayleave_core::record::{Record, Revision};
+use wayleave_core::stored::{self, SealedColumns, Sealing};
 
 use super::by;
+use crate::columns::Columns;
 use crate::error::failed;
-use crate::sealing::Sealing;
-use crate::stored::{SealedColumns, UPDATE, bind_state, decode};
+use crate::stored::{UPDATE, bind_state};
 use crate::writer::Write;
 
 pub(super) struct UpdateRecord {
@@ -25,7 +26,7 @@ impl UpdateRecord {
         if !changed.fits() {
             return Err(StoreError::Full);
         }
-        let sealed = SealedColumns::of(changed, sealing)?;
+        let sealed = sealing.seal_record(changed)?;
         Ok(Self { changed: changed.clone(), sealed, expected, sealing: sealing.clone() })
     }
 }
@@ -40,7 +41,7 @@ impl Write for UpdateRecord {
         let Some(held) = held else {
             return Ok(Update::Missing);
         };
-        let held = decode(&held, sealing)?;
+        let held = stored::record(Columns(&held), sealing)?;
         if held.revision != *expected {
             return Ok(Update::Conflict);
         }

@@ -1,4 +1,5 @@
-//! The plaintext inside sealed columns, and of account labels: a version byte, then length-prefixed parts.
+//! The plaintext inside sealed columns, and of account labels: a version byte, then length-prefixed parts. And how a
+//! key confirmation is written.
 //!
 //! ```text
 //! entries   0x01 | (part key | part value)*
@@ -6,17 +7,23 @@
 //! labels    0x01 | part*
 //! option    0x00, or 0x01 | part
 //! part      length (4, big endian) | bytes
+//!
+//! confirmation   0x01 (JWK thumbprint) or 0x02 (device bound) | thumbprint (32)
 //! ```
 
-use wayleave_core::entries::Entries;
-use wayleave_core::record::{Client, Fingerprint};
 use zeroize::Zeroizing;
 
-use crate::error::Malformed;
+use super::Malformed;
+use crate::entries::Entries;
+use crate::record::{Client, Fingerprint, KeyConfirmation};
 
 const VERSION: u8 = 1;
+const JKT: u8 = 1;
+const DEVICE_BOUND: u8 = 2;
 
-pub(crate) fn encode_entries(entries: &Entries) -> Zeroizing<Vec<u8>> {
+/// Writes a key-value map.
+#[must_use]
+pub fn encode_entries(entries: &Entries) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(1 + entries.bytes() + 8 * entries.iter().len()));
     out.push(VERSION);
     for (key, value) in entries.iter() {
@@ -26,7 +33,11 @@ pub(crate) fn encode_entries(entries: &Entries) -> Zeroizing<Vec<u8>> {
     out
 }
 
-pub(crate) fn decode_entries(bytes: &[u8]) -> Result<Entries, Malformed> {
+/// Reads a key-value map.
+///
+/// # Errors
+/// [`Malformed`] for anything that [`encode_entries`] does not write.
+pub fn decode_entries(bytes: &[u8]) -> Result<Entries, Malformed> {
     const MALFORMED: Malformed = Malformed("entries");
     let mut parts = Parts::new(bytes).ok_or(MALFORMED)?;
     let mut entries = Entries::new();
@@ -40,7 +51,9 @@ pub(crate) fn decode_entries(bytes: &[u8]) -> Result<Entries, Malformed> {
     Ok(entries)
 }
 
-pub(crate) fn encode_client(client: &Client) -> Zeroizing<Vec<u8>> {
+/// Writes what is known of a client.
+#[must_use]
+pub fn encode_client(client: &Client) -> Zeroizing<Vec<u8>> {
     let Client { label, network, fingerprint } = client;
     let mut out = Zeroizing::new(vec![VERSION]);
     let parts = [
@@ -57,7 +70,11 @@ pub(crate) fn encode_client(client: &Client) -> Zeroizing<Vec<u8>> {
     out
 }
 
-pub(crate) fn decode_client(bytes: &[u8]) -> Result<Client, Malformed> {
+/// Reads what is known of a client.
+///
+/// # Errors
+/// [`Malformed`] for anything that [`encode_client`] does not write.
+pub fn decode_client(bytes: &[u8]) -> Result<Client, Malformed> {
     read_client(bytes).ok_or(Malformed("client"))
 }
 
@@ -78,7 +95,9 @@ fn read_client(bytes: &[u8]) -> Option<Client> {
     parts.0.is_empty().then_some(client)
 }
 
-pub(crate) fn encode_labels(labels: &[Box<str>]) -> Vec<u8> {
+/// Writes the labels of an account.
+#[must_use]
+pub fn encode_labels(labels: &[Box<str>]) -> Vec<u8> {
     let mut out = vec![VERSION];
     for label in labels {
         put(&mut out, label.as_bytes());
@@ -86,7 +105,11 @@ pub(crate) fn encode_labels(labels: &[Box<str>]) -> Vec<u8> {
     out
 }
 
-pub(crate) fn decode_labels(bytes: &[u8]) -> Result<Vec<Box<str>>, Malformed> {
+/// Reads the labels of an account.
+///
+/// # Errors
+/// [`Malformed`] for anything that [`encode_labels`] does not write.
+pub fn decode_labels(bytes: &[u8]) -> Result<Vec<Box<str>>, Malformed> {
     const MALFORMED: Malformed = Malformed("labels");
     let mut parts = Parts::new(bytes).ok_or(MALFORMED)?;
     let mut labels = Vec::new();
@@ -94,6 +117,29 @@ pub(crate) fn decode_labels(bytes: &[u8]) -> Result<Vec<Box<str>>, Malformed> {
         labels.push(parts.text().ok_or(MALFORMED)?.into());
     }
     Ok(labels)
+}
+
+/// Writes how a sender-bound session proves its key.
+#[must_use]
+pub fn confirmation_bytes(confirmation: KeyConfirmation) -> Vec<u8> {
+    let (form, thumbprint) = match confirmation {
+        KeyConfirmation::Jkt(thumbprint) => (JKT, thumbprint),
+        KeyConfirmation::DeviceBound(thumbprint) => (DEVICE_BOUND, thumbprint),
+    };
+    [&[form], thumbprint.as_slice()].concat()
+}
+
+/// Reads how a sender-bound session proves its key.
+///
+/// # Errors
+/// [`Malformed`] for anything that [`confirmation_bytes`] does not write.
+pub const fn decode_confirmation(bytes: [u8; 33]) -> Result<KeyConfirmation, Malformed> {
+    let [form, thumbprint @ ..] = bytes;
+    match form {
+        JKT => Ok(KeyConfirmation::Jkt(thumbprint)),
+        DEVICE_BOUND => Ok(KeyConfirmation::DeviceBound(thumbprint)),
+        _ => Err(Malformed("confirmation")),
+    }
 }
 
 fn put(out: &mut Vec<u8>, part: &[u8]) {
@@ -153,6 +199,10 @@ mod tests {
         for client in [full.clone(), Client { network: None, ..full.clone() }, Client::default()] {
             assert_eq!(decode_client(&encode_client(&client)).unwrap(), client);
         }
+        for confirmation in [KeyConfirmation::Jkt([7; 32]), KeyConfirmation::DeviceBound([8; 32])] {
+            let bytes = confirmation_bytes(confirmation).try_into().unwrap();
+            assert_eq!(decode_confirmation(bytes), Ok(confirmation));
+        }
         for labels in [vec![], vec!["".into()], vec!["a".into(), "ü\n".into()]] {
             assert_eq!(decode_labels(&encode_labels(&labels)).unwrap(), labels);
         }
@@ -181,5 +231,10 @@ mod tests {
         assert_eq!(decode_entries(&twice), Err(Malformed("entries")));
         assert_eq!(decode_client(&[client.as_slice(), b"\0"].concat()), Err(Malformed("client")));
         assert_eq!(decode_labels(b"\x01\0\0\0\x01\xff"), Err(Malformed("labels")));
+        for form in [0, 3, 0xff] {
+            let mut bytes = [7; 33];
+            bytes[0] = form;
+            assert_eq!(decode_confirmation(bytes), Err(Malformed("confirmation")));
+        }
     }
 }
