@@ -17,6 +17,8 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use wayleave::kv::{Handle, Revocations, SaveError, SessionData, SessionStore};
 use wayleave::{SystemClock, SystemEntropy};
 use wayleave_core::ports::{Clock, Entropy, StoreError};
@@ -48,6 +50,21 @@ pub struct CookieSessionStore {
     entropy: Arc<dyn Entropy>,
     revocations: Option<Arc<dyn Revocations>>,
     tideway: Option<TidewayCookies>,
+    /// What lately opened, by its text: a browser sends the same one with every request.
+    opened: Cache<Box<str>, Arc<SessionData>, Weight>,
+}
+
+/// Most bytes of texts that lately opened, and of what was in them.
+const MAX_OPENED: u64 = 16 << 20;
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Box<str>, Arc<SessionData>> for Weight {
+    fn weight(&self, text: &Box<str>, _: &Arc<SessionData>) -> u64 {
+        // What is inside is no longer than its text, but in pieces that each take some room.
+        u64::try_from(text.len()).map_or(u64::MAX, |bytes| 4 * bytes + 256)
+    }
 }
 
 const PURPOSE: &str = "session cookie";
@@ -75,6 +92,7 @@ impl CookieSessionStore {
             entropy: Arc::new(SystemEntropy),
             revocations: None,
             tideway: None,
+            opened: Cache::with_weighter(10_000, MAX_OPENED, Weight),
         })
     }
 
@@ -89,6 +107,7 @@ impl CookieSessionStore {
     #[must_use]
     pub fn for_audience(self, audience: &str) -> Self {
         let name = [self.cookie.place(), "\n", audience].concat();
+        self.opened.clear();
         Self { name: name.into_bytes().into(), ..self }
     }
 
@@ -136,6 +155,19 @@ impl CookieSessionStore {
     /// gone, or of another version. An expired one opens: [`SessionStore::load`] is what asks for its end.
     #[must_use]
     pub fn decrypt(&self, sealed: &str) -> Option<SessionData> {
+        self.opened(sealed).map(Arc::unwrap_or_clone)
+    }
+
+    fn opened(&self, sealed: &str) -> Option<Arc<SessionData>> {
+        if let Some(data) = self.opened.get(sealed) {
+            return Some(data);
+        }
+        let data = Arc::new(self.open(sealed)?);
+        self.opened.insert(sealed.into(), Arc::clone(&data));
+        Some(data)
+    }
+
+    fn open(&self, sealed: &str) -> Option<SessionData> {
         if sealed.len() > MAX_NAME_AND_VALUE {
             return None;
         }
@@ -145,6 +177,16 @@ impl CookieSessionStore {
             Some(plain) => SessionData::from_bytes(&plain).ok(),
             None => self.tideway.as_ref()?.open(sealed),
         }
+    }
+
+    /// The data behind a sealed text, if it has not ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] when those who remember what was ended cannot answer.
+    pub(crate) async fn live(&self, sealed: &str) -> Result<Option<Arc<SessionData>>, StoreError> {
+        let Some(data) = self.opened(sealed) else { return Ok(None) };
+        let ended = data.is_expired_at(self.clock.now()) || self.is_revoked(&data).await?;
+        Ok((!ended).then_some(data))
     }
 
     /// The `Set-Cookie` value for `data`, which the browser keeps as long as the data lives.
@@ -202,11 +244,7 @@ const fn text_length(bytes: usize) -> usize {
 #[async_trait]
 impl SessionStore for CookieSessionStore {
     async fn load(&self, session_id: &str) -> Result<Option<SessionData>, StoreError> {
-        let Some(data) = self.decrypt(session_id) else { return Ok(None) };
-        if data.is_expired_at(self.clock.now()) || self.is_revoked(&data).await? {
-            return Ok(None);
-        }
-        Ok(Some(data))
+        Ok(self.live(session_id).await?.map(Arc::unwrap_or_clone))
     }
 
     async fn save(&self, _: &str, data: SessionData) -> Result<(), SaveError> {

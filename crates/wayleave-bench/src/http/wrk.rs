@@ -58,7 +58,8 @@ fn read(text: &str) -> Option<Load> {
     let last = |line: &str| line.rsplit(' ').next().map(str::to_owned);
     let requests = line(" requests in ")?.split(' ').next()?.parse().ok()?;
     let per_second = last(line("Requests/sec:")?)?.parse().ok()?;
-    let p99_micros = micros(&last(line("99%")?)?)?;
+    // Deviations are written in percent, too.
+    let p99_micros = micros(&last(text.lines().map(str::trim).find(|line| line.starts_with("99%"))?)?)?;
     let refused: u64 = line("Non-2xx or 3xx responses:").map_or(Some(0), |line| last(line)?.parse().ok())?;
     let broken = line("Socket errors:").map_or(0, |line| {
         let numbers = line.split([' ', ',']).filter_map(|word| word.parse::<u64>().ok());
@@ -83,7 +84,7 @@ mod tests {
 Running 2s test @ http://127.0.0.1:8080/healthz
   1 threads and 32 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev
-    Latency   210.13us  120.50us   5.11ms   92.11%
+    Latency   210.13us  120.50us   5.11ms   97.99%
     Req/Sec   140.21k     5.10k  150.00k    70.00%
   Latency Distribution
      50%  198.00us

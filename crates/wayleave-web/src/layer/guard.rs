@@ -22,20 +22,21 @@ pub(crate) const FIELD: &str = "csrf_token";
 /// Most bytes of a form in which the token is looked for.
 const MAX_FORM: usize = 64 * 1024;
 
-/// Lets a request through or refuses it.
+/// Whether a request can be let through without a look at who may have made it.
+pub(super) fn is_harmless(shared: &Shared, request: &Request) -> bool {
+    shared.cookies.is_none()
+        || shared.options.csrf == CsrfMode::DangerousOff
+        || (request.method().is_safe() && !is_websocket(request))
+}
+
+/// Lets a request through that is not [harmless](is_harmless), or refuses it.
 pub(super) async fn guard(slot: &Slot, request: Request) -> Result<Request, SessionRejection> {
     let shared = &slot.shared;
     let Some(cookies) = &shared.cookies else { return Ok(request) };
-    if shared.options.csrf == CsrfMode::DangerousOff {
-        return Ok(request);
-    }
     if is_websocket(&request) {
         let (parts, body) = request.into_parts();
         judge_websocket(shared, &parts)?;
         return Ok(Request::from_parts(parts, body));
-    }
-    if request.method().is_safe() {
-        return Ok(request);
     }
     let (parts, body) = request.into_parts();
     let body = admit(slot, cookies, &parts, body).await?;

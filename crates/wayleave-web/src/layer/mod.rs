@@ -1,15 +1,7 @@
 //! The tower layer: gives every request its session, and answers with what became of it.
 
-use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum_core::extract::Request;
-use axum_core::response::{IntoResponse as _, Response};
-use tower_layer::Layer;
-use tower_service::Service;
 use wayleave::kv::{Revocations, SessionStore};
 use wayleave::{Options, Parts, Rules, SessionManager};
 use wayleave_core::authentication::Authority;
@@ -20,18 +12,19 @@ use wayleave_core::ports::EntropyFailure;
 use crate::config::{ConfigError, SessionBackend, SessionConfig};
 use crate::cookies::{CookieOptions, CookieSpec, InvalidCookieSpec, Visibility};
 use crate::keys::{InvalidKey, SessionKey, SessionKeys};
-use crate::reject::SessionRejection;
 use crate::sealed::CookieSessionStore;
 
 mod guard;
 pub(crate) mod key_value;
 mod kinds;
 mod options;
+mod service;
 mod shared;
 mod slot;
 mod watch;
 
 pub use options::{Carrier, CsrfMode, Everybody, Lifetimes, Migrate, Migration, Schema, SessionOptions};
+pub use service::SessionService;
 pub use watch::{SessionEnd, SessionWatch};
 
 pub(crate) use guard::FIELD;
@@ -225,85 +218,4 @@ pub enum StartError {
     /// A sealed session travels in a cookie.
     #[error("a sealed session travels in a cookie, not in a bearer token")]
     SealedBearer,
-}
-
-impl<S> Layer<S> for SessionLayer {
-    type Service = SessionService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        SessionService { inner, shared: Arc::clone(&self.shared) }
-    }
-}
-
-/// A service whose requests have sessions; see [`SessionLayer`].
-#[derive(Clone)]
-pub struct SessionService<S> {
-    inner: S,
-    shared: Arc<Shared>,
-}
-
-impl<S> Service<Request> for SessionService<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        // The one that was made ready is the one to call.
-        let next = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, next);
-        self.shared.start_upkeep();
-        let slot = Arc::new(Slot::new(Arc::clone(&self.shared)));
-        Box::pin(async move { Ok(answer(&slot, ready, request).await) })
-    }
-}
-
-async fn answer<S>(slot: &Arc<Slot>, mut inner: S, request: Request) -> Response
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    let response = caught(async {
-        let mut request = match guard::guard(slot, request).await {
-            Ok(request) => request,
-            Err(error) => return error.into_response(),
-        };
-        request.extensions_mut().insert(Arc::clone(slot));
-        match inner.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
-    });
-    let response = response.await.unwrap_or_else(|| SessionRejection::Panicked.into_response());
-    finish(slot, response).await
-}
-
-async fn finish(slot: &Slot, response: Response) -> Response {
-    match slot.finish(response).await {
-        Ok(response) => response,
-        Err((error, headers)) => {
-            let mut response = error.into_response();
-            for (name, value) in &headers {
-                response.headers_mut().append(name, value.clone());
-            }
-            response
-        }
-    }
-}
-
-/// The outcome, or none when it panicked: what the client holds must be right then, too.
-async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|context| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
-        Err(_) => Poll::Ready(None),
-    })
-    .await
 }

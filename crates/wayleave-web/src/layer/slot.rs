@@ -77,9 +77,9 @@ pub(crate) enum Loaded {
     /// Nothing.
     Nobody(Nobody),
     /// A record.
-    Record { session: Box<wayleave::Session>, token: Zeroizing<String> },
+    Record { session: wayleave::Session, token: Zeroizing<String> },
     /// Data that holds its own identity. `id` is the credential.
-    Data { data: Box<SessionData>, permissions: Permissions, id: Zeroizing<String> },
+    Data { data: Arc<SessionData>, permissions: Permissions, id: Zeroizing<String> },
 }
 
 /// Why there is no session.
@@ -174,19 +174,19 @@ impl Slot {
             Ok(Loaded::Nobody(Nobody { shown: Some(owned()), stale: !replaced, replaced }))
         };
         let now = self.shared.now();
-        let store = match &self.shared.backend {
+        let data = match &self.shared.backend {
             Backend::Records { manager, .. } => {
                 let shown = Shown { active: is_active(parts), ..Shown::default() };
                 return match manager.validate(credential, &shown).await {
-                    Ok(session) => Ok(Loaded::Record { session: Box::new(session), token: owned() }),
+                    Ok(session) => Ok(Loaded::Record { session, token: owned() }),
                     Err(ValidateError::Expired(_) | ValidateError::Invalid) => nobody(),
                     Err(ValidateError::Store(error)) => Err(error.into()),
                 };
             }
-            Backend::KeyValue(store) => Arc::clone(store),
-            Backend::Sealed(cookies) => Arc::clone(cookies) as Arc<dyn wayleave::kv::SessionStore>,
+            Backend::KeyValue(store) => store.load(&self.key(credential)).await?.map(Arc::new),
+            Backend::Sealed(cookies) => cookies.live(credential).await?,
         };
-        let Some(data) = store.load(&self.key(credential)).await? else { return nobody() };
+        let Some(data) = data else { return nobody() };
         if now >= self.shared.absolute_end(&data) {
             return nobody();
         }
@@ -200,7 +200,7 @@ impl Slot {
                 principal.permissions.under(&standing.ceiling)
             }
         };
-        Ok(Loaded::Data { data: Box::new(data), permissions, id: owned() })
+        Ok(Loaded::Data { data, permissions, id: owned() })
     }
 
     /// What a store knows a credential by: a hash of it, where the store could leak.
@@ -223,12 +223,13 @@ impl Slot {
         let schema = &self.shared.options.schema;
         let mut data = match loaded {
             Loaded::Nobody(_) => return Vec::new(),
+            Loaded::Data { data, .. } if data.schema() == schema.version => return Vec::new(),
+            Loaded::Record { session, .. } if schema_of(&session.record().context) == schema.version => {
+                return Vec::new();
+            }
             Loaded::Data { data, .. } => (**data).clone(),
             Loaded::Record { session, .. } => read_record(session),
         };
-        if data.schema() == schema.version {
-            return Vec::new();
-        }
         let before = data.clone();
         match (schema.migrate)(data.schema(), &mut data) {
             Migration::Done => {
@@ -248,6 +249,20 @@ impl Slot {
                 Vec::new()
             }
         }
+    }
+
+    /// As [`Self::finish`], where nothing has to be saved; gives the answer back where something has.
+    pub(super) fn finish_at_once<B>(
+        &self,
+        mut response: http::Response<B>,
+    ) -> Result<http::Response<B>, http::Response<B>> {
+        if self.asked.load(Ordering::Relaxed) {
+            if !response.status().is_server_error() && self.state.lock().has_unsaved() {
+                return Err(response);
+            }
+            self.write_headers(response.headers_mut());
+        }
+        Ok(response)
     }
 
     /// Puts the answer's headers right, after what the request changed was saved.
@@ -315,6 +330,11 @@ impl Slot {
 }
 
 impl State {
+    /// Whether there is something to save.
+    fn has_unsaved(&self) -> bool {
+        self.renew || self.changes.values().any(|change| !change.saved)
+    }
+
     /// Sets a cookie in place of another of the same name.
     pub(crate) fn set_cookie(&mut self, cookie: HeaderValue) {
         let name = |cookie: &HeaderValue| cookie.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);

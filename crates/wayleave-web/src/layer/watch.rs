@@ -60,7 +60,7 @@ pub(crate) enum WatchSource {
         place: DataPlace,
         id: Zeroizing<String>,
         /// As it was when the watch began.
-        data: Box<SessionData>,
+        data: Arc<SessionData>,
         absolute_end: Timestamp,
         subjects: Arc<dyn Subjects>,
     },

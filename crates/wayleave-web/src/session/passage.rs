@@ -1,5 +1,7 @@
 //! How a request passes from one session to another: from a guest to somebody, from a proof to a fresh one, and out.
 
+use std::sync::Arc;
+
 use wayleave::Origin;
 use wayleave::events::Cause;
 use wayleave::kv::{Handle, Principal, SessionData};
@@ -175,7 +177,7 @@ impl Slot {
             self.set_session_cookie(&mut state, &id, Lifetime::For(lifetime))?;
             state.changes.clear();
             state.renew = false;
-            state.loaded = Some(Loaded::Data { data: Box::new(data), permissions, id });
+            state.loaded = Some(Loaded::Data { data: Arc::new(data), permissions, id });
         }
         self.forget_visitor();
         Ok(SignedIn { token, expires_at: end, evicted: 0 })
@@ -189,7 +191,7 @@ impl Slot {
         match &self.shared.backend {
             Backend::Records { manager, .. } => {
                 let session = match &self.state.lock().loaded {
-                    Some(Loaded::Record { session, .. }) => (**session).clone(),
+                    Some(Loaded::Record { session, .. }) => session.clone(),
                     Some(Loaded::Nobody(_) | Loaded::Data { .. }) | None => return Err(SignInError::SomebodyElse),
                 };
                 // What was granted at the sign-in stays granted, and nothing is added.
@@ -262,7 +264,7 @@ impl Slot {
             Backend::Sealed(cookies) => wayleave::kv::SessionStore::delete(&**cookies, &credential).await,
             Backend::Records { manager, .. } => {
                 let session = match &self.state.lock().loaded {
-                    Some(Loaded::Record { session, .. }) => Some((**session).clone()),
+                    Some(Loaded::Record { session, .. }) => Some(session.clone()),
                     Some(Loaded::Nobody(_) | Loaded::Data { .. }) | None => None,
                 };
                 match session {

@@ -1,6 +1,7 @@
 //! Saving what a request changed.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use wayleave::kv::{Handle, SaveError, SessionData, UpdateError, update};
 use wayleave::{Open, Opened, Origin};
@@ -146,7 +147,7 @@ impl Slot {
         match session {
             Ok(session) => {
                 self.set_session_cookie(&mut state, &token, lifetime)?;
-                state.loaded = Some(Loaded::Record { session: Box::new(session), token });
+                state.loaded = Some(Loaded::Record { session, token });
                 Ok(())
             }
             Err(wayleave::ValidateError::Store(error)) => Err(error.into()),
@@ -195,7 +196,7 @@ impl Slot {
         store.save(&self.key(&credential), data.clone()).await?;
         let mut state = self.state.lock();
         self.set_session_cookie(&mut state, &credential, lifetime)?;
-        state.loaded = Some(Loaded::Data { data: Box::new(data), permissions: Permissions::none(), id: credential });
+        state.loaded = Some(Loaded::Data { data: Arc::new(data), permissions: Permissions::none(), id: credential });
         Ok(())
     }
 
@@ -225,7 +226,7 @@ impl Slot {
         let sealed = Zeroizing::new(cookies.encrypt(&data)?);
         let lifetime = Lifetime::For(data.expires_at().since(self.shared.now()));
         self.set_session_cookie(&mut state, &sealed, lifetime)?;
-        state.loaded = Some(Loaded::Data { data: Box::new(data), permissions, id: sealed });
+        state.loaded = Some(Loaded::Data { data: Arc::new(data), permissions, id: sealed });
         Ok(())
     }
 
@@ -241,10 +242,10 @@ impl Slot {
             let state = self.state.lock();
             match (&self.shared.backend, &state.loaded) {
                 (Backend::Records { manager, .. }, Some(Loaded::Record { session, .. })) => {
-                    Target::Record(std::sync::Arc::clone(manager), Box::new(session.record().clone()))
+                    Target::Record(Arc::clone(manager), Box::new(session.record().clone()))
                 }
                 (Backend::KeyValue(store), Some(Loaded::Data { id, .. })) => {
-                    Target::KeyValue(std::sync::Arc::clone(store), self.key(id))
+                    Target::KeyValue(Arc::clone(store), self.key(id))
                 }
                 _ => Target::Here,
             }
@@ -298,8 +299,8 @@ impl Slot {
 }
 
 enum Target {
-    Record(std::sync::Arc<wayleave::SessionManager>, Box<wayleave_core::record::Record>),
-    KeyValue(std::sync::Arc<dyn wayleave::kv::SessionStore>, String),
+    Record(Arc<wayleave::SessionManager>, Box<wayleave_core::record::Record>),
+    KeyValue(Arc<dyn wayleave::kv::SessionStore>, String),
     /// In the request itself, to be saved with the answer.
     Here,
 }
