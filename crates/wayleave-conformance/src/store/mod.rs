@@ -91,6 +91,7 @@ macro_rules! __store_cases {
                 repeats_for_the_same_client_only,
                 repeats_nothing_without_a_window,
                 erases_pairs_by_their_age,
+                erases_pairs_that_a_wrong_clock_dated,
                 erases_so_many_pairs_at_a_time,
                 ends_the_family_once_the_successor_was_used,
                 ends_other_sessions_of_the_family,

@@ -242,6 +242,30 @@ pub(super) async fn erases_pairs_by_their_age(bench: Bench<Store>) {
     assert_gone(&store, &held).await;
 }
 
+/// A clock that was far ahead dates a pair where no window is ever open: it goes at once. One that is ahead by less
+/// than two of the longest windows may be in use, on a node whose clock is right.
+pub(super) async fn erases_pairs_that_a_wrong_clock_dated(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    let mut held = Vec::new();
+    let ahead = Rotation::closed_from(at(60));
+    for (number, rotated_at) in (0..).zip([at(60), ahead.minus(TICK), ahead, ahead.plus(HOUR), ahead.plus(9000 * HOUR)])
+    {
+        let first =
+            record(number).of(&person(number)).absolute_until(Timestamp::MAX).idle_until(Timestamp::MAX).build();
+        put(&store, &first).await;
+        held.push(rotated(&store, &rotation(refresh_key(&first), 10 + number, rotated_at)).await);
+    }
+    let mut erased = Vec::new();
+    while erased.last() != Some(&0) {
+        assert!(erased.len() < 5, "it does not come to an end");
+        erased.push(store.erase_pairs(at(60), 2).await.unwrap());
+    }
+    assert_eq!(erased, [2, 1, 0]);
+    for (number, record) in held.into_iter().enumerate() {
+        assert_kept(&store, &if number < 2 { record } else { record.without_pair() }).await;
+    }
+}
+
 /// So many at a time, whichever way they came in; what was exchanged again keeps its new pair.
 pub(super) async fn erases_so_many_pairs_at_a_time(bench: Bench<Store>) {
     let store = bench.fresh().await;

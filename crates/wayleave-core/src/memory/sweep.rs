@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::intern::KindRef;
 use super::{MemoryStore, SHARDS};
 use crate::policy::KindName;
-use crate::ports::{Census, StoreError, Swept};
+use crate::ports::{Census, Rotation, StoreError, Swept};
 use crate::time::Timestamp;
 
 /// Most places that one sweep looks at.
@@ -50,16 +50,17 @@ impl MemoryStore {
     /// Oldest first within a shard, and the shards one after another: which pairs go first matters to nobody who asks
     /// until none is left.
     pub(super) fn erase_pairs_now(&self, before: Timestamp, most: u32) -> Result<u32, StoreError> {
+        let window = before..Rotation::closed_from(before);
         let mut erased = 0;
         for shard in &self.shards {
             while erased < most {
                 let stride = usize::try_from(STRIDE_RECORDS.min(most - erased)).unwrap_or(usize::MAX);
-                if shard.read().sealed_before(before, 1).is_empty() {
+                if shard.read().sealed_outside(&window, 1).is_empty() {
                     break;
                 }
                 let mut shard = shard.write();
                 let interned = &mut *self.interned.write();
-                for at in shard.sealed_before(before, stride) {
+                for at in shard.sealed_outside(&window, stride) {
                     shard.erase_pair(at, interned)?;
                     erased += 1;
                 }

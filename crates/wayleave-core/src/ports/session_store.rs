@@ -87,8 +87,9 @@ pub trait SessionStore: Send + Sync {
     /// many were written.
     async fn touch(&self, touches: &[Touch]) -> Result<usize, StoreError>;
 
-    /// Erases the sealed pairs of rotations that happened before `before`: of at most `most` records. Says
-    /// how many it erased; fewer than `most` means that none is left. Does not count as a revision.
+    /// Erases the sealed pairs of rotations that happened before `before`, and of those from
+    /// [`Rotation::closed_from`] on, which a clock that was ahead has dated: of at most `most` records. Says how many
+    /// it erased; fewer than `most` means that none is left. Does not count as a revision.
     ///
     /// To be called soon after the refresh window has closed: until then a copy of the store and a spent token still
     /// yield the pair that is in force.
@@ -192,7 +193,7 @@ pub struct Rotation {
     pub activity: Activity,
     /// Which client asks.
     pub client: Option<Fingerprint>,
-    /// How long the pair may be asked for again.
+    /// How long the pair may be asked for again; at most [`Self::LONGEST_WINDOW`].
     pub window: Duration,
     /// When.
     pub now: Timestamp,
@@ -201,6 +202,16 @@ pub struct Rotation {
 impl Rotation {
     /// How many spent tokens of a family are remembered at least.
     pub const SPENT_KEPT: usize = 1024;
+
+    /// The longest window that there is.
+    pub const LONGEST_WINDOW: Duration = Duration::from_secs(60);
+
+    /// From when on a rotation is too far ahead for any window, where those before `before` are too long ago: the
+    /// window is a distance, so it lies around the present, and `before` is at its one end.
+    #[must_use]
+    pub fn closed_from(before: Timestamp) -> Timestamp {
+        before.plus(2 * Self::LONGEST_WINDOW)
+    }
 }
 
 /// The pair that a rotation brings in.

@@ -23,6 +23,8 @@ pub(crate) const ROTATE: &str = "UPDATE sessions SET token = ?2, refresh = ?3, g
      token_expires_at = ?11, ends_at = ?12, revision = ?13 WHERE id = ?1";
 pub(crate) const ERASE_PAIRS: &str = "UPDATE sessions SET rotation_pair = NULL WHERE id IN \
      (SELECT id FROM sessions WHERE rotation_pair IS NOT NULL AND rotation_at < ?1 ORDER BY rotation_at LIMIT ?2)";
+pub(crate) const ERASE_PAIRS_AHEAD: &str = "UPDATE sessions SET rotation_pair = NULL WHERE id IN \
+     (SELECT id FROM sessions WHERE rotation_pair IS NOT NULL AND rotation_at >= ?1 ORDER BY rotation_at LIMIT ?2)";
 const SPEND: &str = "INSERT INTO spent_refresh_tokens (hash, family, at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (hash) DO UPDATE SET at = excluded.at";
 pub(crate) const FORGET_OLDEST: &str = "DELETE FROM spent_refresh_tokens WHERE hash IN \
@@ -127,8 +129,12 @@ impl Write for ErasePairs {
     type Output = u32;
 
     async fn run(&self, connection: &mut SqliteConnection) -> Result<u32, StoreError> {
-        let erase = sqlx::query(ERASE_PAIRS).bind(self.before.as_millis()).bind(self.most);
-        let erased = erase.execute(connection).await.map_err(failed)?.rows_affected();
-        Ok(u32::try_from(erased).unwrap_or(u32::MAX))
+        let mut erased = 0;
+        for (statement, end) in [(ERASE_PAIRS, self.before), (ERASE_PAIRS_AHEAD, Rotation::closed_from(self.before))] {
+            let erase = sqlx::query(statement).bind(end.as_millis()).bind(self.most.saturating_sub(erased));
+            let rows = erase.execute(&mut *connection).await.map_err(failed)?.rows_affected();
+            erased = erased.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX));
+        }
+        Ok(erased)
     }
 }

@@ -1,5 +1,6 @@
 //! What is done to a shard besides requests: removing what has ended, and erasing pairs whose window has closed.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::Shard;
@@ -88,10 +89,12 @@ impl Shard {
             .any(|_| self.may_hold_ended(before) && self.sweep(before, DROPPED_AT_ONCE, u32::MAX, interned).removed > 0)
     }
 
-    /// Up to `most` records whose pair was sealed before `before`, the oldest first.
-    pub(in crate::memory) fn sealed_before(&self, before: Timestamp, most: usize) -> Vec<u32> {
-        let sealed = self.sealed.iter().take_while(|(sealed_at, _)| *sealed_at < before);
-        sealed.take(most).map(|(_, at)| *at).collect()
+    /// Up to `most` records whose pair was sealed outside `window`: the oldest first, then those of a clock that was
+    /// ahead.
+    pub(in crate::memory) fn sealed_outside(&self, window: &Range<Timestamp>, most: usize) -> Vec<u32> {
+        let before = self.sealed.range(..(window.start, 0));
+        let ahead = self.sealed.range((window.end, 0)..);
+        before.chain(ahead).take(most).map(|(_, at)| *at).collect()
     }
 
     /// Erases the pair of a record.
