@@ -77,24 +77,22 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
 
     /// Drops `keys`, and every fill of their shard that is under way.
     pub(crate) fn forget(&self, slot: Slot, keys: impl IntoIterator<Item = K>) {
-        if let Some(count) = self.shards.get(usize::from(slot.0) % SHARDS) {
-            let mut count = count.lock();
-            *count += 1;
-            for key in keys {
-                self.entries.remove(&key);
-            }
-        }
+        self.invalidate(slot, None, || self.remove(keys));
+    }
+
+    /// As [`Self::forget`], by the very change whose outcome `own` is waiting to keep: that fill stays good, if it was.
+    pub(crate) fn forget_by(&self, own: &mut Before, slot: Slot, keys: impl IntoIterator<Item = K>) {
+        self.invalidate(slot, Some(own), || self.remove(keys));
     }
 
     /// Drops every value of the slot, and every fill of its shard that is under way.
     pub(crate) fn forget_slot(&self, slot: Slot) {
-        if let Some(count) = self.shards.get(usize::from(slot.0) % SHARDS) {
-            let mut count = count.lock();
-            *count += 1;
-            if let Some(forgotten) = self.forgotten(slot) {
-                forgotten.fetch_add(1, Ordering::AcqRel);
-            }
-        }
+        self.invalidate(slot, None, || self.remove_slot(slot));
+    }
+
+    /// As [`Self::forget_slot`], in the way of [`Self::forget_by`].
+    pub(crate) fn forget_slot_by(&self, own: &mut Before, slot: Slot) {
+        self.invalidate(slot, Some(own), || self.remove_slot(slot));
     }
 
     /// Drops everything, fills under way included.
@@ -109,6 +107,33 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
     /// How many values are kept, with those that are no longer found and not yet replaced.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    fn invalidate(&self, slot: Slot, own: Option<&mut Before>, remove: impl FnOnce()) {
+        let shard = usize::from(slot.0) % SHARDS;
+        if let Some(count) = self.shards.get(shard) {
+            let mut count = count.lock();
+            if let Some(own) = own
+                && own.shard == shard
+                && own.invalidations == *count
+            {
+                own.invalidations += 1;
+            }
+            *count += 1;
+            remove();
+        }
+    }
+
+    fn remove(&self, keys: impl IntoIterator<Item = K>) {
+        for key in keys {
+            self.entries.remove(&key);
+        }
+    }
+
+    fn remove_slot(&self, slot: Slot) {
+        if let Some(forgotten) = self.forgotten(slot) {
+            forgotten.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     fn forgotten(&self, slot: Slot) -> Option<&AtomicU64> {
@@ -150,6 +175,30 @@ mod tests {
         assert_eq!((cache.find(&"a"), cache.find(&"b"), cache.find(&"c")), (None, Some(2), None));
         cache.fill(cache.before(slot), "a", 3);
         assert_eq!(cache.find(&"a"), Some(3));
+    }
+
+    #[test]
+    fn a_change_may_keep_its_own_outcome_but_not_past_what_others_invalidate() {
+        let cache = Coherent::new(10);
+        let (slot, elsewhere) = (Slot(3), Slot(4));
+        cache.fill(cache.before(slot), "old", 1);
+        let mut own = cache.before(slot);
+        cache.forget_slot_by(&mut own, slot);
+        cache.forget_by(&mut own, slot, ["older"]);
+        cache.forget_by(&mut own, elsewhere, ["b"]);
+        cache.fill(own, "new", 2);
+        assert_eq!((cache.find(&"old"), cache.find(&"new")), (None, Some(2)));
+        let mut own = cache.before(slot);
+        cache.forget(slot, ["another's"]);
+        cache.forget_slot_by(&mut own, slot);
+        cache.forget_by(&mut own, slot, ["older"]);
+        cache.fill(own, "newer", 3);
+        assert_eq!(cache.find(&"newer"), None);
+        let mut own = cache.before(slot);
+        cache.forget_all();
+        cache.forget_by(&mut own, slot, ["older"]);
+        cache.fill(own, "newest", 4);
+        assert_eq!(cache.find(&"newest"), None);
     }
 
     #[test]

@@ -44,34 +44,27 @@ impl Default for Background {
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl SessionManager {
-    /// Writes activity and sweeps until `stop`; then writes what is left.
+    /// Writes activity, erases pairs and sweeps until `stop`; then writes what is left. None of them waits for another: a
+    /// sweep may be long.
     pub async fn run_background(self: Arc<Self>, background: Background, stop: CancellationToken) {
-        // An interval of no length would be a panic.
-        let mut flush = tokio::time::interval(background.flush_every.max(SHORTEST));
-        let mut sweep = tokio::time::interval(background.sweep_every.max(SHORTEST));
-        let mut erase = tokio::time::interval(background.erase_every.max(SHORTEST));
-        erase.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                _ = flush.tick() => report("writing activity down", self.flush(background.flush_batch).await.map(drop)),
-                _ = erase.tick() => {
-                    report("erasing spent pairs", self.erase_pairs(background.sweep_batch).await.map(drop));
+        let Background { flush_every, flush_batch, sweep_every, sweep_batch, erase_every, keep_ended } = background;
+        let (this, stop) = (&*self, &stop);
+        tokio::join!(
+            repeat(flush_every, stop, move || async move {
+                report("writing activity down", this.flush(flush_batch).await.map(drop));
+            }),
+            repeat(erase_every, stop, move || async move {
+                report("erasing spent pairs", this.erase_pairs(sweep_batch).await.map(drop));
+            }),
+            repeat(sweep_every, stop, move || async move {
+                // A long sweep does not hold up the end: what it leaves, the next one removes.
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    swept = this.sweep(keep_ended, sweep_batch) => report("sweeping", swept.map(drop)),
                 }
-                _ = sweep.tick() => {
-                    // A long sweep does not hold up the end: what it leaves, the next one removes.
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        swept = self.sweep(background.keep_ended, background.sweep_batch) => {
-                            report("sweeping", swept.map(drop));
-                        }
-                    }
-                }
-            }
-        }
-        report("writing activity down", self.flush(background.flush_batch).await.map(drop));
+            }),
+        );
+        report("writing activity down", self.flush(flush_batch).await.map(drop));
     }
 
     /// Writes waiting activity down, in batches, until none waits that waited at the start.
@@ -98,7 +91,7 @@ impl SessionManager {
     /// # Errors
     /// [`StoreError`] when the store cannot.
     pub async fn erase_pairs(&self, batch: u32) -> Result<u64, StoreError> {
-        let before = self.clock.now().minus(self.rules().refresh_window);
+        let before = self.clock.now().minus(self.rules().window());
         let mut erased = 0;
         loop {
             let step = self.state.store.erase_pairs(before, batch.max(1)).await?;
@@ -133,6 +126,19 @@ impl SessionManager {
     /// [`StoreError`] when the store cannot.
     pub async fn sweep_step(&self, keep_ended: Duration, batch: u32) -> Result<Swept, StoreError> {
         self.state.store.sweep(self.clock.now().minus(keep_ended), batch.max(1)).await
+    }
+}
+
+/// Does `work` at once and then every so often, until `stop`.
+async fn repeat<F: Future<Output = ()>>(every: Duration, stop: &CancellationToken, work: impl Fn() -> F) {
+    // An interval of no length would be a panic.
+    let mut ticks = tokio::time::interval(every.max(SHORTEST));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => work().await,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use wayleave_core::policy::{FingerprintMode, TokenFormat};
 use wayleave_core::ports::{Lookup, Replaces, StoreError, Update};
 use wayleave_core::record::{Client, Record, Revision};
 
+use super::grounds::Grounds;
 use super::live::{Key, Session};
 use super::open::{self, Draft, Place};
 use super::state::State;
@@ -127,10 +128,12 @@ impl SessionManager {
             return Err(OpenError::Refused);
         }
         for _ in 0..ATTEMPTS {
+            let epoch = self.epochs.of(validated.slot);
             let found = self.state.store.find(Lookup::Id(validated.slot, validated.id)).await?;
             let record = found.ok_or(OpenError::Refused)?;
+            let rules = self.rules();
             let standing = self.subjects.standing(evidence.subject()).await?;
-            let (rules, now) = (self.rules(), self.clock.now());
+            let now = self.clock.now();
             let policy = rules.kinds.policy(&record.kind).ok_or(OpenError::UnknownKind)?;
             let activity = later(session.live.activity(), self.state.pending.latest(&record));
             let shown = freshness.client.fingerprint;
@@ -151,19 +154,17 @@ impl SessionManager {
                 data: record.data.clone(),
                 context: record.context.clone(),
             };
+            let permissions =
+                record.permissions.under(&policy.ceiling).under(&standing.ceiling).under(evidence.ceiling());
             let draft = Draft {
                 policy,
-                idle: policy.idle(record.remembered, rules.session_timeout),
+                grounds: &Grounds { epoch, standing, rules: Arc::clone(&rules) },
                 now,
                 slot: record.slot,
                 subject: Some(evidence.subject().clone()),
                 authentication: Some(evidence.authentication()),
                 epoch: evidence.epoch(),
-                permissions: record
-                    .permissions
-                    .under(&policy.ceiling)
-                    .under(&standing.ceiling)
-                    .under(evidence.ceiling()),
+                permissions,
                 lineage: Some(&record),
                 open: &open,
             };

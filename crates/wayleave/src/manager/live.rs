@@ -7,7 +7,7 @@ use std::time::Duration;
 use wayleave_core::decide::{self, StepUp};
 use wayleave_core::id::SessionId;
 use wayleave_core::permission::Permissions;
-use wayleave_core::policy::{FingerprintMode, KindName};
+use wayleave_core::policy::{FingerprintMode, KindName, TokenFormat};
 use wayleave_core::record::{Activity, Fingerprint, Record, Times};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
@@ -18,6 +18,16 @@ use wayleave_core::token::TokenHash;
 pub(super) enum Key {
     Token(TokenHash),
     Id(SessionId),
+}
+
+impl Key {
+    /// What a record is found by whose client holds a token of this format.
+    pub(super) fn of(record: &Record, format: TokenFormat) -> Self {
+        match format {
+            TokenFormat::Opaque => Self::Token(record.token),
+            TokenFormat::Jwt { lifetime: _ } => Self::Id(record.id),
+        }
+    }
 }
 
 /// A record and the judgement on it, good for one epoch of rules and standings.

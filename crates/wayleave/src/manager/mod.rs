@@ -3,6 +3,7 @@
 mod background;
 mod change;
 mod end;
+mod grounds;
 mod live;
 mod open;
 mod refresh;
@@ -18,7 +19,9 @@ use wayleave_core::authentication::Authority;
 use wayleave_core::decide::Standing;
 use wayleave_core::id::{SessionId, Slot};
 use wayleave_core::policy::{Kinds, Policy, SessionTimeout, TokenFormat};
-use wayleave_core::ports::{Census, Clock, Entropy, EntropyFailure, Listing, Page, SessionStore, StoreError, Subjects};
+use wayleave_core::ports::{
+    Census, Clock, Entropy, EntropyFailure, Listing, Page, Rotation, SessionStore, StoreError, Subjects,
+};
 use wayleave_core::record::Fingerprint;
 use wayleave_core::routing::RoutingKey;
 use wayleave_core::subject::Subject;
@@ -89,13 +92,18 @@ pub struct Rules {
     pub kinds: Kinds,
     /// The idle limit of sessions that are not remembered.
     pub session_timeout: SessionTimeout,
-    /// For how long a lost refresh answer may be asked for again; 0 for never. See [`Rules::REFRESH_WINDOW`].
+    /// For how long a lost refresh answer may be asked for again; 0 for never. See [`Rules::REFRESH_WINDOW`]. What is
+    /// more than [`Rotation::LONGEST_WINDOW`] counts as that.
     pub refresh_window: Duration,
 }
 
 impl Rules {
     /// The default refresh window: 10 seconds.
     pub const REFRESH_WINDOW: Duration = Duration::from_secs(10);
+
+    fn window(&self) -> Duration {
+        self.refresh_window.min(Rotation::LONGEST_WINDOW)
+    }
 }
 
 impl Default for Rules {

@@ -18,6 +18,8 @@ use wayleave_core::time::Timestamp;
 use wayleave_core::token::{RefreshToken, SessionToken};
 use zeroize::Zeroizing;
 
+use super::grounds::Grounds;
+use super::live::{Key, Live};
 use super::state::State;
 use super::{Origin, SessionManager, token_lifetime};
 use crate::events::{Cause, What};
@@ -112,9 +114,10 @@ impl SessionManager {
         if !self.authority.recognises(&evidence) {
             return Err(OpenError::ForeignEvidence);
         }
-        let rules = self.rules();
-        let policy = rules.kinds.policy(&open.kind).ok_or(OpenError::UnknownKind)?;
         let subject = evidence.subject().clone();
+        let slot = self.routing.slot_of(&subject);
+        let (epoch, rules) = (self.epochs.of(slot), self.rules());
+        let policy = rules.kinds.policy(&open.kind).ok_or(OpenError::UnknownKind)?;
         // Asked of the directory itself: a cached answer might be older than the evidence.
         let standing = self.subjects.standing(&subject).await?;
         admit(policy, &standing, &evidence, self.clock.now())?;
@@ -122,9 +125,9 @@ impl SessionManager {
         let permissions = grant(policy, &standing, &evidence, open.permissions.as_ref());
         let draft = Draft {
             policy,
-            idle: policy.idle(open.remember, rules.session_timeout),
+            grounds: &Grounds { epoch, standing, rules: Arc::clone(&rules) },
             now,
-            slot: self.routing.slot_of(&subject),
+            slot,
             subject: Some(subject),
             authentication: Some(evidence.authentication()),
             epoch: evidence.epoch(),
@@ -143,13 +146,14 @@ impl SessionManager {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open_guest(&self, open: Open, origin: &Origin) -> Result<Opened, OpenError> {
-        let rules = self.rules();
+        let slot = Slot(u16::from_be_bytes(self.random()?));
+        let (epoch, rules) = (self.epochs.of(slot), self.rules());
         let policy = rules.kinds.policy(&open.kind).ok_or(OpenError::UnknownKind)?;
         let draft = Draft {
             policy,
-            idle: policy.idle(open.remember, rules.session_timeout),
+            grounds: &Grounds { epoch, standing: Standing::UNRESTRICTED, rules: Arc::clone(&rules) },
             now: self.clock.now(),
-            slot: Slot(u16::from_be_bytes(self.random()?)),
+            slot,
             subject: None,
             authentication: None,
             epoch: 0,
@@ -170,13 +174,15 @@ impl SessionManager {
         origin: &Origin,
     ) -> Result<Option<Opened>, OpenError> {
         for _ in 0..ATTEMPTS {
-            let (record, issued) = self.mint(draft)?;
+            let (record, format, issued) = self.mint(draft)?;
             let record = Arc::new(record);
+            let key = Key::of(&record, format);
+            let live = draft.grounds.fresh(Arc::clone(&record), record.client.fingerprint, draft.now);
             let replaced_slot = place.replaces().map_or(record.slot, |replaces| self.slot(&replaces.id));
             let (slots, now) = ([record.slot, replaced_slot], draft.now);
             let (inserted, origin) = (Arc::clone(&record), origin.clone());
-            let change =
-                |state: Arc<State>| async move { put(&state, &inserted, place, &origin, now, replaced_slot).await };
+            let new = New { record: inserted, key, live, place, replaced_slot };
+            let change = |state: Arc<State>| async move { put(&state, new, &origin, now).await };
             match self.state.settle(slots, change).await? {
                 Put::In { evicted } => return Ok(Some(Opened { record, issued, evicted })),
                 Put::OverLimit => return Err(OpenError::LimitReached),
@@ -187,8 +193,9 @@ impl SessionManager {
         Err(OpenError::Entropy(EntropyFailure))
     }
 
-    fn mint(&self, draft: &Draft<'_>) -> Result<(Record, Issued), OpenError> {
-        let Draft { policy, idle, now, slot, subject, authentication, epoch, permissions, lineage, open } = draft;
+    fn mint(&self, draft: &Draft<'_>) -> Result<(Record, TokenFormat, Issued), OpenError> {
+        let Draft { policy, grounds, now, slot, subject, authentication, epoch, permissions, lineage, open } = draft;
+        let idle = policy.idle(open.remember, grounds.rules.session_timeout);
         let id = SessionId::new(policy.id_prefix, self.random()?, *slot, &self.routing);
         let token = SessionToken::new(self.random()?, *slot, &self.routing);
         let refresh =
@@ -227,7 +234,7 @@ impl SessionManager {
             revision: Revision::default(),
         };
         let access = self.access(&record, format, &token, &record.permissions, *now)?;
-        Ok((record, Issued { access, refresh: refresh.as_ref().map(RefreshToken::reveal) }))
+        Ok((record, format, Issued { access, refresh: refresh.as_ref().map(RefreshToken::reveal) }))
     }
 
     /// The access token that a record's client gets: the opaque one, or a JWT about it.
@@ -287,7 +294,7 @@ impl SessionManager {
 /// A record about to be made.
 pub(super) struct Draft<'a> {
     pub(super) policy: &'a Policy,
-    pub(super) idle: Option<Duration>,
+    pub(super) grounds: &'a Grounds,
     pub(super) now: Timestamp,
     pub(super) slot: Slot,
     /// `None` for guests.
@@ -327,14 +334,17 @@ enum Put {
     Exists,
 }
 
-async fn put(
-    state: &State,
-    record: &Record,
+/// A new record, where it goes, and what memory is to keep of it.
+struct New {
+    record: Arc<Record>,
+    key: Key,
+    live: Option<Arc<Live>>,
     place: Place,
-    origin: &Origin,
-    now: Timestamp,
     replaced_slot: Slot,
-) -> Result<Put, StoreError> {
+}
+
+async fn put(state: &State, new: New, origin: &Origin, now: Timestamp) -> Result<Put, StoreError> {
+    let New { record, key, live, place, replaced_slot } = new;
     let replaces = place.replaces();
     let (limit, refuses) = match place {
         Place::New { limit, .. } => (limit, limit.is_some_and(|limit| limit.at_limit == AtLimit::Refuse)),
@@ -349,10 +359,11 @@ async fn put(
         // The store counts by what is written down.
         state.write_down(record.slot).await?;
     }
-    let inserted = state.store.insert(record, limit, replaces, now).await?;
+    let mut before = state.warm.before(record.slot);
+    let inserted = state.store.insert(&record, limit, replaces, now).await?;
     if limit.is_some() {
         // What was not counted has ended, whatever memory knows of its activity.
-        state.doubt([record.slot; 2]);
+        state.warm.forget_slot_by(&mut before, record.slot);
     }
     match inserted {
         Insert::Done { replaced, evicted } => {
@@ -364,10 +375,13 @@ async fn put(
                 .map(|gone| (gone, Cause::Replaced))
                 .chain(evicted.iter().map(|gone| (gone, Cause::Evicted)))
             {
-                state.forget(gone);
+                state.forget_by(&mut before, gone);
                 state.publish_gone(What::Revoked(cause), gone, origin);
             }
-            state.publish(What::Created, Some(record), origin);
+            if let Some(live) = live {
+                state.warm.fill(before, key, live);
+            }
+            state.publish(What::Created, Some(&record), origin);
             Ok(Put::In { evicted })
         }
         Insert::Refused => {
@@ -378,7 +392,7 @@ async fn put(
                 state.doubt([gone.slot; 2]);
                 state.publish_gone(What::Revoked(Cause::Replaced), &gone, origin);
             }
-            state.publish_refused(record, origin);
+            state.publish_refused(&record, origin);
             Ok(Put::OverLimit)
         }
         Insert::Exists => Ok(Put::Exists),

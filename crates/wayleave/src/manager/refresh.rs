@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use wayleave_core::decide::{self, Decision, Presented, Standing};
 use wayleave_core::permission::Permissions;
+use wayleave_core::policy::TokenFormat;
 use wayleave_core::ports::{Lookup, NextPair, Rotate, Rotation, StoreError, Touch};
 use wayleave_core::record::{Activity, Limit, Record};
 use wayleave_core::refresh::{self, Pair};
 use wayleave_core::token::{RefreshToken, SessionToken};
 
+use super::grounds::Grounds;
 use super::live::Key;
 use super::open::Issued;
 use super::state::State;
@@ -59,12 +61,12 @@ impl SessionManager {
             self.state.publish(What::UnknownToken, None, &shown.origin);
             return Err(RefreshError::Invalid);
         };
+        let (epoch, rules) = (self.epochs.of(record.slot), self.rules());
         // The account is asked again at every refresh, from the directory itself (R070).
         let standing = match &record.subject {
             Some(subject) => self.subjects.standing(subject).await?,
             None => Standing::UNRESTRICTED,
         };
-        let rules = self.rules();
         let policy = rules.kinds.policy(&record.kind).ok_or(RefreshError::Invalid)?;
         let now = self.clock.now();
         let idle = policy.idle(record.remembered, rules.session_timeout);
@@ -90,7 +92,7 @@ impl SessionManager {
         if let Some(limit) = over
             && current
         {
-            self.mark_expired(&record, Passed { limit, idle, activity, now }, shown).await?;
+            self.mark_expired(&record, Passed { limit, rules: &rules, activity, now }, shown).await?;
             return Err(RefreshError::Expired(limit));
         }
         if activity != record.activity() {
@@ -106,7 +108,7 @@ impl SessionManager {
             self.access(&renewed, policy.token_format, &next_token, &permissions, now).map_err(RefreshError::Issue)?;
         let pair = Pair { access, refresh: next_refresh.reveal() };
         // Without a window nobody can ask for the pair again, so it is not kept at all.
-        let sealed = if rules.refresh_window.is_zero() {
+        let sealed = if rules.window().is_zero() {
             Box::default()
         } else {
             refresh::seal_pair(&presented, &pair, self.random().map_err(entropy)?)
@@ -121,16 +123,22 @@ impl SessionManager {
                 activity
             },
             client: shown.fingerprint,
-            window: rules.refresh_window,
+            window: rules.window(),
             now,
         };
-        let (before, origin) = (Arc::clone(&record), shown.origin.clone());
-        let change = |state: Arc<State>| async move { rotate(&state, &rotation, &before, &origin).await };
+        let exchange = Exchange {
+            rotation,
+            held: Arc::clone(&record),
+            format: policy.token_format,
+            grounds: Grounds { epoch, standing, rules: Arc::clone(&rules) },
+        };
+        let origin = shown.origin.clone();
+        let change = |state: Arc<State>| async move { rotate(&state, &exchange, &origin).await };
         match self.state.settle([record.slot; 2], change).await? {
             Rotate::Done { record, .. } => Ok(refreshed(record, pair, false)),
             Rotate::Repeat { record, sealed_pair } => match over {
                 Some(limit) => {
-                    self.mark_expired(&record, Passed { limit, idle, activity, now }, shown).await?;
+                    self.mark_expired(&record, Passed { limit, rules: &rules, activity, now }, shown).await?;
                     Err(RefreshError::Expired(limit))
                 }
                 None => {
@@ -142,7 +150,7 @@ impl SessionManager {
             Rotate::Reuse(_) => Err(RefreshError::Reused),
             Rotate::Expired(record, limit) => {
                 let activity = record.activity();
-                self.mark_expired(&record, Passed { limit, idle, activity, now }, shown).await?;
+                self.mark_expired(&record, Passed { limit, rules: &rules, activity, now }, shown).await?;
                 Err(RefreshError::Expired(limit))
             }
             Rotate::Unknown => Err(RefreshError::Invalid),
@@ -150,17 +158,31 @@ impl SessionManager {
     }
 }
 
-/// Exchanges the pair, and drops from memory what that ended.
-async fn rotate(state: &State, rotation: &Rotation, before: &Record, origin: &Origin) -> Result<Rotate, StoreError> {
+/// An exchange, and what the session that comes of it is judged by.
+struct Exchange {
+    rotation: Rotation,
+    /// The record as it was found.
+    held: Arc<Record>,
+    format: TokenFormat,
+    grounds: Grounds,
+}
+
+/// Exchanges the pair, drops from memory what that ended, and keeps what came of it.
+async fn rotate(state: &State, exchange: &Exchange, origin: &Origin) -> Result<Rotate, StoreError> {
+    let Exchange { rotation, held, format, grounds } = exchange;
+    let mut before = state.warm.before(held.slot);
     let outcome = state.store.rotate(rotation).await?;
     match &outcome {
         Rotate::Done { record, previous } => {
-            state.warm.forget(record.slot, [Key::Token(*previous), Key::Id(record.id)]);
+            state.warm.forget_by(&mut before, record.slot, [Key::Token(*previous), Key::Id(record.id)]);
             state.pending.forget(record.slot, record.id);
+            if let Some(live) = grounds.fresh(Arc::clone(record), rotation.client, rotation.now) {
+                state.warm.fill(before, Key::of(record, *format), live);
+            }
             state.publish(What::Refreshed, Some(record), origin);
         }
         Rotate::Reuse(gone) => {
-            state.publish(What::ReuseDetected, Some(before), origin);
+            state.publish(What::ReuseDetected, Some(held), origin);
             for gone in gone {
                 state.forget(gone);
                 state.publish_gone(What::Revoked(Cause::Reuse), gone, origin);

@@ -15,7 +15,7 @@ use wayleave_core::token::TokenHash;
 use super::Origin;
 use super::live::{Key, Live};
 use crate::activity::Pending;
-use crate::coherent::Coherent;
+use crate::coherent::{Before, Coherent};
 use crate::events::{Event, Subscribers, What};
 
 /// How many changes can go on at once, at most.
@@ -129,6 +129,12 @@ impl State {
     /// Drops what memory holds of a session that is gone.
     pub(super) fn forget(&self, gone: &Gone) {
         self.warm.forget(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
+        self.pending.forget(gone.slot, gone.id);
+    }
+
+    /// As [`Self::forget`], by the change whose outcome `own` is waiting to keep.
+    pub(super) fn forget_by(&self, own: &mut Before, gone: &Gone) {
+        self.warm.forget_by(own, gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
         self.pending.forget(gone.slot, gone.id);
     }
 

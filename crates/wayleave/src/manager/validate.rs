@@ -1,7 +1,6 @@
 //! Validation: a hash, a lookup in memory and a few comparisons when warm; one question to the store when not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wayleave_core::decide::{self, Decision, Presented, Refusal, Standing};
@@ -12,8 +11,9 @@ use wayleave_core::time::Timestamp;
 use wayleave_core::token::{SessionToken, TOKEN_LENGTH, TokenHash};
 
 use super::change::Telling;
-use super::live::{Judged, Key, Live, Session};
-use super::{SessionManager, Shown, UpdateError};
+use super::grounds::{Grounds, Valid};
+use super::live::{Key, Live, Session};
+use super::{Rules, SessionManager, Shown, UpdateError};
 use crate::activity;
 use crate::events::{Cause, What};
 use crate::jwt::{self, Verified};
@@ -79,6 +79,18 @@ impl SessionManager {
         self.warm_session(&view, shown, now)
     }
 
+    /// Whether it is plain without a store that a presented access token proves nothing: it has no form of ours, or
+    /// lately nobody knew it. `false` says nothing about the token.
+    #[must_use]
+    pub fn is_plainly_invalid(&self, token: &str) -> bool {
+        if is_opaque(token) {
+            let key = SessionToken::lookup(token, &self.routing);
+            key.map_or(true, |key| self.unknown.get(&key.hash).is_some())
+        } else {
+            token.len() > jwt::MAX_JWT || !token.starts_with(JWT_START)
+        }
+    }
+
     /// Whether a JWT is good in everything but that it has ended, and its session is still on record.
     async fn merely_ended(&self, token: &str, now: Timestamp) -> Result<Option<ValidateError>, StoreError> {
         if is_opaque(token) || token.len() > jwt::MAX_JWT {
@@ -124,7 +136,7 @@ impl SessionManager {
 
     /// A signature is checked once per token; what it says does not change, only whether it has ended.
     fn read_jwt(&self, token: &str) -> Result<Verified, ValidateError> {
-        if token.len() > jwt::MAX_JWT || !token.starts_with("ey") {
+        if token.len() > jwt::MAX_JWT || !token.starts_with(JWT_START) {
             return Err(ValidateError::Invalid);
         }
         let hash = TokenHash(Sha256::digest(token.as_bytes()).into());
@@ -183,25 +195,21 @@ impl SessionManager {
         let Some(policy) = rules.kinds.policy(&record.kind) else {
             return Err(ValidateError::Invalid);
         };
+        let grounds = Grounds { epoch, standing, rules: Arc::clone(&rules) };
         let activity = self.state.pending.latest(&record);
         let presented = Presented { fingerprint: shown.fingerprint, activity };
-        match decide::decide(policy, rules.session_timeout, &record, &standing, presented, now) {
+        match decide::decide(policy, rules.session_timeout, &record, &grounds.standing, presented, now) {
             Decision::Valid { permissions, drifted } => {
                 if drifted {
                     self.state.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
                 }
-                let idle = policy.idle(record.remembered, rules.session_timeout);
-                let (mode, until) = (policy.fingerprint, standing.until);
-                let record = to_keep(record);
-                let judged = Judged { record, permissions, idle, mode, drifted, until, epoch };
-                let live = Arc::new(Live::new(judged, activity.seen_at));
+                let live = grounds.live(policy, record, Valid { permissions, drifted, seen_at: activity.seen_at });
                 self.state.warm.fill(before, view.key, Arc::clone(&live));
                 self.note(&live, shown, now);
                 Ok(session(live, view))
             }
             Decision::Expired(limit) => {
-                let idle = policy.idle(record.remembered, rules.session_timeout);
-                self.mark_expired(&record, Passed { limit, idle, activity, now }, shown).await?;
+                self.mark_expired(&record, Passed { limit, rules: &rules, activity, now }, shown).await?;
                 Err(ValidateError::Expired(limit))
             }
             Decision::Refused(refusal) => {
@@ -213,8 +221,13 @@ impl SessionManager {
 
     /// Writes down that a record was found expired, so that no clock and no setting ever revives it (R017). Where only
     /// the token ended and can still be renewed, the token alone is ended for good.
-    pub(super) async fn mark_expired(&self, record: &Record, passed: Passed, shown: &Shown) -> Result<(), StoreError> {
-        let Passed { limit, idle, activity, now } = passed;
+    pub(super) async fn mark_expired(
+        &self,
+        record: &Record,
+        passed: Passed<'_>,
+        shown: &Shown,
+    ) -> Result<(), StoreError> {
+        let Passed { limit, rules, activity, now } = passed;
         self.state.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
         let known = record.expired_at.is_some() || (limit == Limit::Token && record.token_expires_at == Timestamp::MIN);
         if known {
@@ -224,7 +237,11 @@ impl SessionManager {
         let marked = self.change_and_tell(record, Some(telling), |held| {
             // Somebody else may have been first, with this, with a refresh or with an extension.
             let activity = later(activity, held.activity());
-            if held.expired_at.is_some() || held.passed(now, idle, activity) != Some(limit) {
+            let passed = match rules.kinds.policy(&held.kind) {
+                Some(policy) => decide::passed(policy, rules.session_timeout, held, activity, now),
+                None => held.passed(now, None, activity),
+            };
+            if held.expired_at.is_some() || passed != Some(limit) {
                 return Err(Moved);
             }
             match limit {
@@ -265,29 +282,24 @@ impl SessionManager {
     }
 }
 
+/// What the JSON of a JWT's header begins with in base64url.
+const JWT_START: &str = "ey";
+
 fn is_opaque(token: &str) -> bool {
     token.len() == TOKEN_LENGTH && token.starts_with(SessionToken::PREFIX)
 }
 
-/// Which limit a record was found past, and by what.
+/// Which limit a record was found past, and by what rules.
 #[derive(Copy, Clone)]
-pub(super) struct Passed {
+pub(super) struct Passed<'a> {
     pub(super) limit: Limit,
-    pub(super) idle: Option<Duration>,
+    pub(super) rules: &'a Rules,
     pub(super) activity: Activity,
     pub(super) now: Timestamp,
 }
 
 /// The record is no longer as it was found.
 struct Moved;
-
-/// A record to keep in memory, where the pair of its last rotation must not outlive its window.
-fn to_keep(record: Arc<Record>) -> Arc<Record> {
-    match record.last_rotation() {
-        Some(last) if !last.sealed_pair.is_empty() => Arc::new(Arc::unwrap_or_clone(record).without_pair()),
-        Some(_) | None => record,
-    }
-}
 
 /// The later of two activities.
 pub(super) fn later(one: Activity, other: Activity) -> Activity {

@@ -139,6 +139,34 @@ async fn runs_until_it_is_stopped() {
     assert_eq!(world.manager.warm().1, 0);
 }
 
+/// R066: a pair that a clock dated far ahead is no pair that waits for its time: nobody may ask for it, so it goes.
+#[tokio::test]
+async fn pairs_of_a_clock_that_was_ahead_go() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let opened = world.open(&ada, "plain").await;
+    world.clock.advance(HOUR);
+    assert_eq!(world.refresh_verdict(refresh_token(&opened.issued)).await, RefreshVerdict::Minted);
+    world.clock.rewind(HOUR);
+    assert_eq!(world.manager.erase_pairs(1).await.unwrap(), 1);
+    assert!(world.records().await[0].last_rotation().unwrap().sealed_pair.is_empty());
+    assert_eq!(world.refresh_verdict(refresh_token(&opened.issued)).await, RefreshVerdict::Reused);
+}
+
+/// What a store erases rests on the longest window, so there is no longer one.
+#[tokio::test]
+async fn a_window_is_cut_to_the_longest() {
+    let world = World::new();
+    world.change_rules(|_, rules| rules.refresh_window = HOUR);
+    let ada = world.person(1).await;
+    let opened = world.open(&ada, "plain").await;
+    assert_eq!(world.refresh_verdict(refresh_token(&opened.issued)).await, RefreshVerdict::Minted);
+    world.clock.advance(MINUTE - SECOND);
+    assert_eq!(world.refresh_verdict(refresh_token(&opened.issued)).await, RefreshVerdict::Repeated);
+    world.clock.advance(SECOND);
+    assert_eq!(world.refresh_verdict(refresh_token(&opened.issued)).await, RefreshVerdict::Reused);
+}
+
 /// Intervals of no length are no panic.
 #[tokio::test(start_paused = true)]
 async fn intervals_of_no_length_are_taken_for_short_ones() {

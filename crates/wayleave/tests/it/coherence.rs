@@ -36,6 +36,8 @@ async fn ready(name: &str) -> (Arc<World>, Opened) {
     let world = Arc::new(World::new());
     let ada = world.person(1).await;
     let opened = world.open(&ada, name).await;
+    // So that the next validation asks the store.
+    world.manager.forget_everything();
     (world, opened)
 }
 

@@ -275,13 +275,20 @@ async fn memory_answers_for_what_it_knows() {
         let world = World::new();
         let ada = world.person(1).await;
         let token = world.open(&ada, name).await.issued.access;
+        world.manager.forget_everything();
         assert!(world.manager.validate_warm(&token, &shown()).is_none(), "{name}: not looked up yet");
         assert_eq!(world.verdict(&token).await, Verdict::Valid);
         world.store.faults().reset();
         assert!(world.manager.validate_warm(&token, &shown()).is_some(), "{name}");
         assert!(world.manager.validate_warm("ey.J.x", &shown()).is_none());
+        for (token, plainly) in [(token.as_str(), false), ("wl_", true), (&*"x".repeat(9000), true), ("ey.J.x", false)] {
+            assert_eq!(world.manager.is_plainly_invalid(token), plainly, "{name}");
+        }
         assert!(world.store.faults().calls().is_empty());
         world.manager.revoke_token(&token, Cause::SignOut, &shown()).await.unwrap();
         assert!(world.manager.validate_warm(&token, &shown()).is_none(), "{name}: it was ended");
+        assert!(!world.manager.is_plainly_invalid(&token));
+        assert_eq!(world.verdict(&token).await, Verdict::Invalid);
+        assert_eq!(world.manager.is_plainly_invalid(&token), name == "plain", "an opaque one is looked up once");
     }
 }

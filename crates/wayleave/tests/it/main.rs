@@ -16,3 +16,4 @@ mod reauthenticate;
 mod refresh;
 mod rules;
 mod validate;
+mod warm;

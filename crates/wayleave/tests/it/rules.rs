@@ -3,7 +3,7 @@
 use wayleave::core::authentication::Level;
 use wayleave::core::decide::Refusal;
 use wayleave::core::permission::Ceiling;
-use wayleave::core::policy::IdleLimit;
+use wayleave::core::policy::{IdleLimit, Policy, SessionTimeout};
 use wayleave::core::record::Limit;
 use wayleave::events::What;
 use wayleave_testkit::StoreVerb;
@@ -70,6 +70,36 @@ async fn a_longer_timeout_revives_nothing() {
         let refresh = world.refresh_verdict(refresh_token(&opened.issued)).await;
         assert_eq!(refresh, RefreshVerdict::Expired(Limit::Idle), "{noticed}");
         assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Expired(Limit::Idle), "{noticed}");
+    }
+}
+
+/// R017: what a timeout of the past had ended is written down as ended once it is noticed, by a validation or a refresh.
+/// From then on it rests neither on the setting that remembers that timeout nor on the clock.
+#[tokio::test]
+async fn what_an_earlier_timeout_ended_is_written_down() {
+    for by_refresh in [false, true] {
+        let world = World::new();
+        let ada = world.person(1).await;
+        let name = if by_refresh { "timed" } else { "web" };
+        world.change_rules(|kinds, rules| {
+            let timed = Policy { idle_limit: IdleLimit::SessionTimeout, ..kinds[&kind("plain")].clone() };
+            kinds.insert(kind("timed"), timed);
+            rules.session_timeout = SessionTimeout::from_minutes(30).unwrap();
+        });
+        let opened = world.open(&ada, name).await;
+        world.clock.advance(12 * MINUTE);
+        let (ten, sixty) = (SessionTimeout::from_minutes(10).unwrap(), SessionTimeout::from_minutes(60).unwrap());
+        world.change_rules(|_, rules| rules.session_timeout = ten.changed_to(sixty, world.manager.now()));
+        if by_refresh {
+            let refreshed = world.refresh_verdict(refresh_token(&opened.issued)).await;
+            assert_eq!(refreshed, RefreshVerdict::Expired(Limit::Idle));
+        } else {
+            assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Expired(Limit::Idle));
+        }
+        assert_eq!(world.records().await[0].expired_at, Some(world.manager.now()), "{name}");
+        world.set_timeout(60);
+        world.clock.rewind(11 * MINUTE);
+        assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Expired(Limit::Idle), "{name}");
     }
 }
 
