@@ -86,10 +86,11 @@ impl SqliteStore {
         self.writer.close().await;
     }
 
-    /// What others have written to the file so far, another process or another store of this one.
+    /// What others have written to the file so far, another process or another store of this one. Waits for the
+    /// transaction that is under way and for no other write.
     ///
     /// # Errors
-    /// [`StoreError`] when the file does not answer.
+    /// [`StoreError`] when the file does not answer: others may have written then.
     pub async fn foreign_writes(&self) -> Result<ForeignWrites, StoreError> {
         self.writer.data_version().await.map(ForeignWrites)
     }

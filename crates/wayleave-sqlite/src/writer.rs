@@ -18,6 +18,8 @@ use crate::error::{Refused, failed};
 const QUEUE: usize = 1024;
 /// Most writes of one transaction.
 const TOGETHER: usize = 128;
+/// Most questions that wait at a time.
+const QUESTIONS: usize = 16;
 
 /// One write, with everything that it needs.
 #[async_trait]
@@ -32,6 +34,7 @@ pub(crate) trait Write: Send + Sync + 'static {
 /// The way to the connection that writes.
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
+    questions: mpsc::Sender<Question>,
     patience: Duration,
 }
 
@@ -39,8 +42,9 @@ impl Writer {
     /// Starts the task that owns `connection`. It ends with the last sender, or by [`Self::close`].
     pub(crate) fn start(connection: SqliteConnection, patience: Duration) -> Self {
         let (queue, messages) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(messages, connection));
-        Self { queue, patience }
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        tokio::spawn(serve(messages, asked, connection));
+        Self { queue, questions, patience }
     }
 
     /// Runs `write`; what it returns is on the disk. When the caller goes away it may still be carried out.
@@ -51,10 +55,14 @@ impl Writer {
     }
 
     /// SQLite's count of what other connections have committed, as the one that writes sees it: its own writes do not
-    /// move it.
+    /// move it, as they would any other connection's. It is asked before the writes that wait, after the transaction
+    /// that is under way.
     pub(crate) async fn data_version(&self) -> Result<i64, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::DataVersion(reply)).await?;
+        self.questions.try_send(reply).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refused::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Refused::Closed,
+        })?;
         answer.await.map_err(|_| Refused::Closed)?
     }
 
@@ -76,9 +84,11 @@ impl Writer {
     }
 }
 
+/// Somebody who wants to know [`Writer::data_version`].
+type Question = oneshot::Sender<Result<i64, StoreError>>;
+
 enum Message {
     Job(Box<dyn Job>),
-    DataVersion(oneshot::Sender<Result<i64, StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -120,19 +130,30 @@ impl<W: Write> Job for Waiting<W> {
     }
 }
 
-async fn serve(mut messages: mpsc::Receiver<Message>, mut connection: SqliteConnection) {
+async fn serve(
+    mut messages: mpsc::Receiver<Message>,
+    mut questions: mpsc::Receiver<Question>,
+    mut connection: SqliteConnection,
+) {
     let mut received = Vec::with_capacity(TOGETHER);
     let mut closing = None;
-    while closing.is_none() && messages.recv_many(&mut received, TOGETHER).await > 0 {
+    while closing.is_none() {
+        tokio::select! {
+            biased;
+            Some(question) = questions.recv() => {
+                let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut connection).await;
+                // Whoever asked may have gone away.
+                question.send(version.map_err(failed)).ok();
+                continue;
+            }
+            count = messages.recv_many(&mut received, TOGETHER) => if count == 0 {
+                break;
+            },
+        }
         let mut jobs = Vec::with_capacity(received.len());
         for message in received.drain(..) {
             match message {
                 Message::Job(job) => jobs.push(job),
-                Message::DataVersion(reply) => {
-                    let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut connection).await;
-                    // Whoever asked may have gone away.
-                    reply.send(version.map_err(failed)).ok();
-                }
                 Message::Close(reply) => {
                     messages.close();
                     closing = Some(reply);

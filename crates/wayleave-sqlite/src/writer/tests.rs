@@ -174,7 +174,7 @@ async fn a_closed_writer_is_unavailable() {
 async fn a_full_queue_is_unavailable() {
     let bench = Bench::new().await;
     let (queue, _messages) = mpsc::channel(1);
-    let writer = Writer { queue, patience: Duration::ZERO };
+    let writer = Writer { queue, questions: mpsc::channel(1).0, patience: Duration::ZERO };
     let (reply, _closed) = oneshot::channel();
     writer.queue.try_send(Message::Close(reply)).ok().unwrap();
     let writes = adds(&bench, &Arc::default(), &[("a", Then::Succeed)]);
@@ -183,5 +183,53 @@ async fn a_full_queue_is_unavailable() {
             panic!("accepted");
         };
         assert_eq!(reason.to_string(), Refused::Overloaded.to_string());
+    }
+}
+
+/// What others wrote is said before the writes that wait, however many there are: memory stands still until it is known.
+#[tokio::test]
+async fn a_question_does_not_wait_for_the_queue() {
+    let bench = Bench::new().await;
+    let (one, other) = (Hold::default(), Hold::default());
+    let first = one.write(&bench);
+    one.began.notified().await;
+    let second = other.write(&bench);
+    let runs = Arc::default();
+    let waiting: Vec<_> = (0..TOGETHER)
+        .map(|_| {
+            let (bench, add) = (Arc::clone(&bench.writer), adds(&bench, &runs, &[("row", Then::Fail)]).remove(0));
+            tokio::spawn(async move { bench.run(add).await })
+        })
+        .collect();
+    while bench.writer.queue.capacity() > QUEUE - TOGETHER {
+        tokio::task::yield_now().await;
+    }
+    let writer = Arc::clone(&bench.writer);
+    let question = tokio::spawn(async move { writer.data_version().await });
+    tokio::task::yield_now().await;
+    one.release.notify_one();
+    let answer = tokio::time::timeout(Duration::from_secs(10), question).await;
+    answer.expect("it waits for the queue").unwrap().unwrap();
+    other.release.notify_one();
+    for held in [first, second] {
+        held.await.unwrap().unwrap();
+    }
+    for write in waiting {
+        assert!(write.await.unwrap().is_err());
+    }
+}
+
+/// Writes that keep the writer busy until they are let go.
+#[derive(Default)]
+struct Hold {
+    began: Arc<Notify>,
+    release: Arc<Notify>,
+}
+
+impl Hold {
+    fn write(&self, bench: &Bench) -> tokio::task::JoinHandle<Result<(), StoreError>> {
+        let busy = Busy { began: Arc::clone(&self.began), release: Arc::clone(&self.release) };
+        let writer = Arc::clone(&bench.writer);
+        tokio::spawn(async move { writer.run(busy).await })
     }
 }
