@@ -47,6 +47,14 @@ macro_rules! directory_suite {
     };
 }
 
+/// Makes a `#[test]` of every case of [`crate::bus`], for the buses that the maker gives. As [`store_suite!`].
+#[macro_export]
+macro_rules! bus_suite {
+    ($make:expr) => {
+        $crate::__bus_cases!([$crate::__case_tests] bus::cases, $make,);
+    };
+}
+
 /// Makes a `#[test]` of every case of [`crate::kv`], for the key-value stores that the maker gives. As
 /// [`store_suite!`].
 #[macro_export]

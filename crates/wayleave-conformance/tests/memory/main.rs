@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test panics")]
 
 mod broken;
+mod bus;
 mod custom_store;
 mod directory;
 mod store;
