@@ -2,6 +2,7 @@
 //! environment.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -30,7 +31,7 @@ pub enum SessionBackend {
 /// let config = SessionConfig { cookie_name: "my_session".into(), ..SessionConfig::default() };
 /// assert_eq!(config.default_ttl_seconds, 86_400);
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// Where sessions are kept.
     pub backend: SessionBackend,
@@ -47,7 +48,7 @@ pub struct SessionConfig {
     /// Whether it is kept from scripts.
     pub cookie_http_only: bool,
     /// 128 hex characters, or several such keys separated by commas, the newest first. Sealed cookies need one.
-    pub encryption_key: Option<String>,
+    pub encryption_key: Option<EncryptionKey>,
     /// Whether a random key takes the place of a missing one. For development: sessions end with the process.
     pub allow_insecure_key: bool,
 }
@@ -69,30 +70,33 @@ impl Default for SessionConfig {
     }
 }
 
-impl fmt::Debug for SessionConfig {
+/// The text of one or more keys: wiped when it is no longer needed, and never shown. Copies of a configuration share it.
+#[derive(Clone)]
+pub struct EncryptionKey(Arc<Zeroizing<String>>);
+
+impl EncryptionKey {
+    /// The text itself, for whoever makes keys of it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for EncryptionKey {
+    fn from(text: String) -> Self {
+        Self(Arc::new(Zeroizing::new(text)))
+    }
+}
+
+impl From<&str> for EncryptionKey {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl fmt::Debug for EncryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            backend,
-            default_ttl_seconds,
-            cookie_name,
-            cookie_domain,
-            cookie_path,
-            cookie_secure,
-            cookie_http_only,
-            encryption_key,
-            allow_insecure_key,
-        } = self;
-        f.debug_struct("SessionConfig")
-            .field("backend", backend)
-            .field("default_ttl_seconds", default_ttl_seconds)
-            .field("cookie_name", cookie_name)
-            .field("cookie_domain", cookie_domain)
-            .field("cookie_path", cookie_path)
-            .field("cookie_secure", cookie_secure)
-            .field("cookie_http_only", cookie_http_only)
-            .field("encryption_key", &encryption_key.as_ref().map(|_| "[redacted]"))
-            .field("allow_insecure_key", allow_insecure_key)
-            .finish()
+        f.write_str("[redacted]")
     }
 }
 
@@ -144,7 +148,7 @@ impl SessionConfig {
         variables.boolean("ALLOW_INSECURE_KEY", &mut config.allow_insecure_key)?;
         if let Some(found) = variables.find("ENCRYPTION_KEY")? {
             SessionKeys::from_hex(&found.value).map_err(|reason| found.refused(Reason::Key(reason)))?;
-            config.encryption_key = Some(found.value.as_str().to_owned());
+            config.encryption_key = Some(EncryptionKey(Arc::new(found.value)));
         }
         config.cookie()?;
         Ok(config)
@@ -182,7 +186,7 @@ impl SessionConfig {
     /// debug assertions only: a release build refuses.
     pub fn keys(&self) -> Result<SessionKeys, ConfigError> {
         match (&self.encryption_key, self.allow_insecure_key) {
-            (Some(key), _) => Ok(SessionKeys::from_hex(key)?),
+            (Some(key), _) => Ok(SessionKeys::from_hex(key.reveal())?),
             (None, false) => Err(ConfigError::Key(InvalidKey::Missing)),
             (None, true) if !cfg!(debug_assertions) => Err(ConfigError::InsecureKey),
             (None, true) => {

@@ -173,7 +173,7 @@ mod reject;
 mod sealed;
 mod session;
 
-pub use config::{ConfigError, Reason, SessionBackend, SessionConfig};
+pub use config::{ConfigError, EncryptionKey, Reason, SessionBackend, SessionConfig};
 pub use extract::{
     Authenticated, CsrfToken, Fresh, PermissionName, RequireLayer, RequirePermission, RequireService, require,
 };

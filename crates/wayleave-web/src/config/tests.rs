@@ -42,7 +42,7 @@ fn every_variable_is_read() {
     .unwrap();
     assert_eq!(config.backend, SessionBackend::Cookie);
     assert_eq!(config.default_ttl(), Duration::from_secs(60));
-    assert_eq!(config.encryption_key.as_deref(), Some(KEY));
+    assert_eq!(config.encryption_key.as_ref().map(EncryptionKey::reveal), Some(KEY));
     assert!(config.allow_insecure_key);
     let cookie = config.cookie().unwrap().set("x", crate::cookies::Lifetime::BrowserSession).unwrap();
     assert_eq!(cookie, "mine=x; Path=/app; Domain=example.com; SameSite=Lax");
@@ -108,9 +108,17 @@ fn a_key_is_required() {
     assert_eq!(insecure.keys().is_ok(), cfg!(debug_assertions));
 }
 
-/// R062: the key is not printed.
+/// R062, A75: the key is not printed, by whatever way it came and however a configuration is shown.
 #[test]
 fn the_key_is_redacted() {
-    let config = from(&[("SESSION_ENCRYPTION_KEY", KEY)]).unwrap();
-    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+    let canary = "canary0".repeat(3);
+    let read = from(&[("SESSION_ENCRYPTION_KEY", KEY)]).unwrap();
+    assert!(!format!("{read:?}").contains("0123456789abcdef"));
+    for key in [EncryptionKey::from(canary.as_str()), canary.clone().into()] {
+        assert_eq!(key.reveal(), canary);
+        let config = SessionConfig { encryption_key: Some(key), ..SessionConfig::default() };
+        let shown = format!("{config:?} {:#?} {:?} {:?}", config.clone(), config.encryption_key, config.keys().err());
+        assert!(!shown.contains("canary0"), "{shown}");
+        assert!(shown.contains("encryption_key: Some([redacted])"), "{shown}");
+    }
 }

@@ -58,7 +58,7 @@ fn tower_sessions() -> Router {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = SessionOptions::default();
-    let key = || SessionConfig { encryption_key: Some("0123456789abcdef".repeat(8)), ..SessionConfig::default() }.keys();
+    let key = || SessionConfig { encryption_key: Some("0123456789abcdef".repeat(8).into()), ..SessionConfig::default() }.keys();
     let sessions = match std::env::args().nth(1).as_deref() {
         Some("bare") => Router::new().route("/open", get(plain)).route("/me", get(plain)),
         Some("wayleave-memory") => ours(SessionLayer::in_memory(options)?),
