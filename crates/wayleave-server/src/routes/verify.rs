@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use wayleave::Session;
@@ -81,7 +82,7 @@ pub async fn verify(
 /// let its client write the other, so an unsafe one counts wherever it stands.
 ///
 /// Where the proxy does not say it, every request that tells where it comes from is judged as one that changes
-/// something; one that does not is taken for GET. A WebSocket handshake is a GET that foreign pages may send with the
+/// something, but for one that can only be a followed link; one that does not tell is taken for GET. A WebSocket handshake is a GET that foreign pages may send with the
 /// person's cookies, so it counts as unsafe too.
 fn unsafe_method(headers: &HeaderMap) -> Option<Method> {
     let socket = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "websocket");
@@ -91,9 +92,20 @@ fn unsafe_method(headers: &HeaderMap) -> Option<Method> {
     let told = ORIGINAL_METHOD.iter().flat_map(|name| headers.get_all(*name));
     let mut told = told.map(|method| Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST)).peekable();
     if told.peek().is_none() {
-        return TELLING.iter().any(|name| headers.contains_key(*name)).then_some(Method::POST);
+        let tells = TELLING.iter().any(|name| headers.contains_key(*name));
+        return (tells && !is_followed_link(headers)).then_some(Method::POST);
     }
     told.find(|method| !method.is_safe())
+}
+
+/// Whether a browser says that it goes to a page of its own in a whole window. It does so by GET: with any other method
+/// it sends `Origin` along, `null` where it keeps it to itself.
+fn is_followed_link(headers: &HeaderMap) -> bool {
+    let says = |name: &str, expected: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.next().is_some_and(|value| value == expected) && values.next().is_none()
+    };
+    !headers.contains_key(ORIGIN) && says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
 }
 
 fn permissions(session: &Session) -> String {

@@ -119,7 +119,12 @@ async fn unsafe_requests_are_judged_by_origin() {
     let browser = world.signed_in(ANN).await;
     let cookie = browser.jar["__Host-id"].clone();
     let (own, foreign) = (("origin", ORIGIN), ("origin", "https://evil.example"));
-    let cases: [(&[(&str, &str)], u16); 23] = [
+    let link = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    let from = |site, more: &[(&'static str, &'static str)]| [&[("sec-fetch-site", site)], &link[..], more].concat();
+    let (followed, within) = (from("cross-site", &[]), from("same-site", &[]));
+    let (posted, hidden) = (from("cross-site", &[foreign]), from("cross-site", &[("origin", "null")]));
+    let (told, twice) = (from("cross-site", &[("x-original-method", "POST")]), from("cross-site", &link[1..]));
+    let cases: [(&[(&str, &str)], u16); 31] = [
         // The method is not told: whatever tells where it comes from is judged as though it changed something.
         (&[], 200),
         (&[own], 200),
@@ -129,6 +134,15 @@ async fn unsafe_requests_are_judged_by_origin() {
         (&[("origin", "null")], 403),
         (&[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate")], 403),
         (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 403),
+        // Only a link that is followed in a whole window passes from anywhere: a form that is posted says its origin.
+        (&followed, 200),
+        (&within, 200),
+        (&posted, 403),
+        (&hidden, 403),
+        (&told, 403),
+        (&twice, 403),
+        (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")], 403),
+        (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors"), ("sec-fetch-dest", "document")], 403),
         (&[("x-original-method", "GET"), ("sec-fetch-site", "cross-site")], 200),
         (&[("x-original-method", "GET"), foreign], 200),
         (&[("x-original-method", "HEAD"), foreign], 200),
