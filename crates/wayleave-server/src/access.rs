@@ -27,8 +27,9 @@ use crate::audit::Entry;
 use crate::device;
 use crate::error::{ApiError, ErrorCode, StepUp};
 use crate::http::client_address::ClientAddress;
-use crate::http::rate_limit::{RateKey, RateLimit, Refusal};
+use crate::http::rate_limit::{RateKey, Refusal};
 use crate::http::request_id::RequestId;
+use crate::unknown::{Turn, UnknownCredentials};
 
 /// The permission that administration takes.
 pub const ADMIN: &str = "admin";
@@ -116,8 +117,10 @@ pub struct Context {
     active: bool,
     /// Whether there were several session cookies, none of which counts.
     pub duplicate_cookies: bool,
-    /// Whose unknown credentials are counted together, and the limit they are counted against.
-    guesses: Option<(Arc<RateLimit>, RateKey)>,
+    /// Where the client is on the network, where that is known.
+    pub client: Option<ClientAddress>,
+    /// What credentials that prove nothing are counted against.
+    unknown: Option<Arc<UnknownCredentials>>,
 }
 
 impl Context {
@@ -143,14 +146,14 @@ impl Context {
         self.credential.as_ref().map(|credential| credential.as_str())
     }
 
-    /// Validates the credential, and counts it against its client's limit of unknown ones when it is not valid (A11).
+    /// Validates the credential, and counts it against its client's limits when it is not valid (A11).
     ///
     /// What memory knows as valid is never refused for what others behind the same address sent. Anything else is looked
-    /// for in the store only while the client is below its limit.
+    /// for in the store as [`UnknownCredentials`] lets it.
     ///
     /// # Errors
-    /// 401 `session_required`, `session_expired` or `session_invalid`; 429 for a client that showed too many unknown
-    /// ones; 503 when the store does not answer.
+    /// 401 `session_required`, `session_expired` or `session_invalid`; 429 for a client that showed too many that prove
+    /// nothing; 503 when the store does not answer.
     pub async fn prove(&self, app: &App) -> Result<Session, ApiError> {
         let Some(credential) = self.credential() else {
             return Err(ApiError::new(ErrorCode::SessionRequired));
@@ -159,14 +162,35 @@ impl Context {
         if let Some(session) = app.manager.validate_warm(credential, &shown) {
             return Ok(session);
         }
-        if let Some((limit, key)) = &self.guesses {
-            limit.look(*key).map_err(|refusal| self.too_many_unknown(app, refusal))?;
+        if app.manager.is_plainly_invalid(credential) {
+            return Err(self.unknown_credential(app, credential));
         }
-        app.manager.validate(credential, &shown).await.map_err(|error| match error {
-            ValidateError::Expired(_) => ApiError::new(ErrorCode::SessionExpired),
-            ValidateError::Invalid => self.unknown_credential(app),
-            ValidateError::Store(error) => error.into(),
-        })
+        let turn = self.turn(app, credential).await?;
+        let proved = app.manager.validate(credential, &shown).await;
+        drop(turn);
+        match proved {
+            Ok(session) => {
+                self.remember(credential);
+                Ok(session)
+            }
+            Err(ValidateError::Expired(_)) => Err(self.ended_credential(app, credential)),
+            Err(ValidateError::Invalid) => Err(self.unknown_credential(app, credential)),
+            Err(ValidateError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// The valid session behind the credential, if there is one, whatever its client has shown before: for whoever has
+    /// proved something else already, and gets another session in its place.
+    ///
+    /// # Errors
+    /// 503 when the store does not answer.
+    pub async fn held(&self, app: &App) -> Result<Option<Session>, ApiError> {
+        let Some(credential) = self.credential() else { return Ok(None) };
+        match app.manager.validate(credential, &self.shown()).await {
+            Ok(session) => Ok(Some(session)),
+            Err(ValidateError::Expired(_) | ValidateError::Invalid) => Ok(None),
+            Err(ValidateError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// Whether a refusal should also remove the session cookie: it is of no more use, and no newer one can have come
@@ -178,13 +202,37 @@ impl Context {
             && !self.credential().is_some_and(|token| app.manager.was_replaced(token))
     }
 
-    /// What a client is told whose credential is not valid.
-    fn unknown_credential(&self, app: &App) -> ApiError {
-        let Some((limit, key)) = &self.guesses else { return ApiError::new(ErrorCode::SessionInvalid) };
-        match limit.check(*key) {
-            Ok(_) => ApiError::new(ErrorCode::SessionInvalid),
-            Err(refusal) => self.too_many_unknown(app, refusal),
+    /// The right to look for a credential in a store.
+    async fn turn(&self, app: &App, credential: &str) -> Result<Option<Turn<'_>>, ApiError> {
+        let Some(unknown) = &self.unknown else { return Ok(None) };
+        match unknown.admit(self.rate_key(), credential).await {
+            Ok(turn) => Ok(Some(turn)),
+            Err(refusal) => Err(self.too_many_unknown(app, refusal)),
         }
+    }
+
+    fn remember(&self, credential: &str) {
+        if let Some(unknown) = &self.unknown {
+            unknown.remember(credential);
+        }
+    }
+
+    /// What a client is told whose credential is not valid.
+    fn unknown_credential(&self, app: &App, credential: &str) -> ApiError {
+        let counted = self.unknown.as_ref().map_or(Ok(()), |to| to.count_unknown(self.rate_key(), credential));
+        counted
+            .map_or_else(|refusal| self.too_many_unknown(app, refusal), |()| ApiError::new(ErrorCode::SessionInvalid))
+    }
+
+    /// What a client is told whose credential has ended.
+    fn ended_credential(&self, app: &App, credential: &str) -> ApiError {
+        let counted = self.unknown.as_ref().map_or(Ok(()), |to| to.count_ended(self.rate_key(), credential));
+        counted
+            .map_or_else(|refusal| self.too_many_unknown(app, refusal), |()| ApiError::new(ErrorCode::SessionExpired))
+    }
+
+    fn rate_key(&self) -> RateKey {
+        self.client.map_or(RateKey::EVERYONE, RateKey::of)
     }
 
     fn too_many_unknown(&self, app: &App, refusal: Refusal) -> ApiError {
@@ -239,8 +287,8 @@ pub struct Guard {
     pub app: Arc<App>,
     /// The row's rules.
     pub rules: Rules,
-    /// How many credentials that nobody issued one client may show.
-    pub unknown_credentials: Option<Arc<RateLimit>>,
+    /// What credentials that prove nothing are counted against.
+    pub unknown_credentials: Option<Arc<UnknownCredentials>>,
 }
 
 impl Guard {
@@ -351,10 +399,8 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
         active: rules.activity == ActivityRule::Counts
             && request.method != Method::HEAD
             && !headers.contains_key(BACKGROUND),
-        guesses: unknown_credentials.as_ref().map(|limit| {
-            let client = request.extensions.get::<ClientAddress>();
-            (Arc::clone(limit), client.map_or(RateKey::EVERYONE, |client| RateKey::of(*client)))
-        }),
+        client: request.extensions.get::<ClientAddress>().copied(),
+        unknown: unknown_credentials.clone(),
     };
     match rules.demand {
         Demand::Nobody => {}
@@ -445,9 +491,17 @@ async fn service(app: &App, context: &Context, credential: Option<&str>) -> Resu
     let Some(credential) = credential.filter(|_| context.carrier == Carrier::Bearer) else {
         return Err(ApiError::new(ErrorCode::SessionRequired));
     };
-    let token = ServiceToken::parse(credential).map_err(|_| context.unknown_credential(app))?;
+    let token = ServiceToken::parse(credential).map_err(|_| context.unknown_credential(app, credential))?;
+    let turn = context.turn(app, credential).await?;
     let key = app.directory.service_keys.by_key(token.hash().0).await?;
-    key.filter(|key| key.is_live(app.now())).ok_or_else(|| context.unknown_credential(app))
+    drop(turn);
+    match key.filter(|key| key.is_live(app.now())) {
+        Some(key) => {
+            context.remember(credential);
+            Ok(key)
+        }
+        None => Err(context.unknown_credential(app, credential)),
+    }
 }
 
 /// Whether a valid session is enough for what the route demands.

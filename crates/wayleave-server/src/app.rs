@@ -21,10 +21,10 @@ use zeroize::Zeroizing;
 
 use crate::audit::{Entry, Recorder};
 use crate::cookies::Cookies;
-use crate::http::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::settings::PolicySettings;
 use crate::signing::SigningKeys;
+use crate::strangers::FailedAttempts;
 
 /// The directory's ports, each on its own.
 #[derive(Clone)]
@@ -94,8 +94,8 @@ pub struct App {
     pub directory: Directory,
     /// Passwords.
     pub passwords: PasswordAuthenticator,
-    /// How many sign-ins may fail in the whole deployment before strangers wait (A52).
-    pub failed_sign_ins: Option<Arc<RateLimit>>,
+    /// How many attempts may fail in the whole deployment before strangers wait (A52).
+    pub failed_attempts: Option<Arc<FailedAttempts>>,
     /// Other ways to sign in.
     pub provers: Provers,
     /// What administrators decide.

@@ -31,7 +31,7 @@ use crate::signing::SigningKeys;
 use crate::trail;
 
 pub use backend::{Backend, directory};
-pub use edge::{http_stack, rate_limits, serve_options};
+pub use edge::{http_stack, metrics_stack, rate_limits, serve_options};
 
 /// The world outside.
 #[derive(Clone)]
@@ -218,7 +218,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         store: Arc::clone(&backend.store),
         directory: backend.directory.clone(),
         passwords,
-        failed_sign_ins: edge::failed_sign_ins(config)?,
+        failed_attempts: edge::failed_attempts(config)?,
         provers,
         policy,
         signing,

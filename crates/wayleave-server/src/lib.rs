@@ -22,6 +22,8 @@ pub mod routes;
 pub mod secrets;
 pub mod settings;
 pub mod signing;
+pub mod strangers;
 pub mod text;
 pub mod trail;
+pub mod unknown;
 pub mod wire;

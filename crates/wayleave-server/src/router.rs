@@ -4,7 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::response::IntoResponse as _;
 use axum::routing::get;
 use utoipa::openapi::{HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -14,10 +15,12 @@ use crate::access::{ActivityRule, CsrfRule, Demand, Guard, Rules};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::gate::Gate;
+use crate::http::hosts::Hosts;
 use crate::http::rate_limit::RateLimit;
 use crate::routes::{
     admin, csrf, health, introspection, own, password, registration, sessions, setup, sign_in, validation, verify,
 };
+use crate::unknown::UnknownCredentials;
 
 /// How often one client may call a route.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -162,8 +165,8 @@ pub struct Limits {
     pub admin: Option<Arc<RateLimit>>,
     /// See [`Class::Service`].
     pub service: Option<Arc<RateLimit>>,
-    /// Credentials that nobody issued, on whatever route.
-    pub unknown_credentials: Option<Arc<RateLimit>>,
+    /// Credentials that prove nothing, on whatever route.
+    pub unknown_credentials: Option<Arc<UnknownCredentials>>,
 }
 
 impl Limits {
@@ -182,7 +185,8 @@ impl Limits {
     /// Every limit there is, for upkeep.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<RateLimit>> {
         let Self { login, register, refresh, session, admin, service, unknown_credentials } = self;
-        [login, register, refresh, session, admin, service, unknown_credentials].into_iter().flatten()
+        let of_classes = [login, register, refresh, session, admin, service].into_iter().flatten();
+        of_classes.chain(unknown_credentials.iter().flat_map(|unknown| unknown.limits()))
     }
 }
 
@@ -207,10 +211,14 @@ pub fn router(app: &Arc<App>, limits: &Limits) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// The router of the listener that has `/metrics` and nothing else. Whoever reaches it is let in.
-pub fn metrics_router(app: &Arc<App>) -> Router {
+/// The router of the listener that has `/metrics` and nothing else. Whoever reaches it is let in, but for pages of
+/// browsers: under a name that is none of `hosts` there is nothing.
+pub fn metrics_router(app: &Arc<App>, hosts: Hosts) -> Router {
+    let page = async move |State(app): State<Arc<App>>, request: Request| {
+        if hosts.admit(&request) { health::numbers(&app) } else { ApiError::new(ErrorCode::NotFound).into_response() }
+    };
     Router::new()
-        .route("/metrics", get(async |State(app): State<Arc<App>>| health::numbers(&app)))
+        .route("/metrics", get(page))
         .fallback(async || ApiError::new(ErrorCode::NotFound))
         .method_not_allowed_fallback(async || ApiError::new(ErrorCode::MethodNotAllowed))
         .with_state(Arc::clone(app))

@@ -20,6 +20,8 @@ use crate::http::rate_limit::{MonotonicClock, RateLimit, RateLimitPolicy};
 use crate::http::serve::ServeOptions;
 use crate::http::stack::HttpStack;
 use crate::router::Limits;
+use crate::strangers::{self, FailedAttempts};
+use crate::unknown::{UnknownCredentials, UnknownLimits};
 
 /// The rate limits of the routes.
 ///
@@ -36,16 +38,33 @@ pub fn rate_limits(config: &Config) -> Result<Limits, StartError> {
         session: limit("session", rates.session)?,
         admin: limit("admin", rates.admin)?,
         service: limit("service", rates.service_key)?,
-        unknown_credentials: limit("unknown-token", rates.unknown_token)?,
+        unknown_credentials: unknown_credentials(config, &clock)?,
     })
 }
 
-/// The limit of failed sign-ins in the whole deployment.
+/// How many ended credentials one client may show for each unknown one.
+const ENDED_FOR_UNKNOWN: u32 = 10;
+
+fn unknown_credentials(config: &Config, clock: &MonotonicClock) -> Result<Option<Arc<UnknownCredentials>>, StartError> {
+    let rates = &config.rate_limits;
+    let limit = |name: &'static str, rate: Option<config::Rate>| rate_limit(config, clock, name, rate);
+    let ended = rates.unknown_token.map(|rate| rate.times(ENDED_FOR_UNKNOWN));
+    let unknown = limit("unknown-token", rates.unknown_token)?.zip(limit("ended-token", ended)?);
+    let past = limit("unknown-token-lookups", rates.unknown_token_lookups)?;
+    Ok(unknown.map(|(unknown, ended)| Arc::new(UnknownCredentials::new(UnknownLimits { unknown, ended, past }))))
+}
+
+/// The limit of failed sign-ins in the whole deployment, with each network's share of it.
 ///
 /// # Errors
 /// [`StartError::RateLimit`].
-pub(super) fn failed_sign_ins(config: &Config) -> Result<Option<Arc<RateLimit>>, StartError> {
-    rate_limit(config, &MonotonicClock::system(), "failed-sign-ins", config.rate_limits.failed_sign_ins)
+pub(super) fn failed_attempts(config: &Config) -> Result<Option<Arc<FailedAttempts>>, StartError> {
+    let clock = MonotonicClock::system();
+    let limit = |name: &'static str, rate: Option<config::Rate>| rate_limit(config, &clock, name, rate);
+    let all = config.rate_limits.failed_sign_ins;
+    let share = all.map(|rate| rate.part(strangers::SHARE));
+    let limits = limit("failed-sign-ins", all)?.zip(limit("failed-sign-ins-share", share)?);
+    Ok(limits.map(|(all, share)| Arc::new(FailedAttempts::new(all, share))))
 }
 
 fn rate_limit(
@@ -96,12 +115,25 @@ pub fn http_stack(config: &Config, bound: SocketAddr, entropy: Arc<dyn Entropy>)
     })
 }
 
+/// The general layers of the listener for metrics, whose answers no page of another origin may read.
+///
+/// # Errors
+/// As [`http_stack`].
+pub fn metrics_stack(config: &Config, bound: SocketAddr, entropy: Arc<dyn Entropy>) -> Result<HttpStack, StartError> {
+    Ok(HttpStack { cors: CorsOptions::default(), ..http_stack(config, bound, entropy)? })
+}
+
+/// How many times the connections of a /64 a /48 may hold.
+const PEERS_OF_A_SITE: usize = 4;
+
 /// The limits of connections.
 #[must_use]
 pub fn serve_options(config: &Config) -> ServeOptions {
+    let most_of_one_peer = usize::try_from(config.server.peer_connection_limit).unwrap_or(usize::MAX);
     ServeOptions {
         most_connections: usize::try_from(config.server.connection_limit).unwrap_or(usize::MAX),
-        most_of_one_peer: usize::try_from(config.server.peer_connection_limit).unwrap_or(usize::MAX),
+        most_of_one_peer,
+        most_of_one_site: most_of_one_peer.saturating_mul(PEERS_OF_A_SITE),
         exempt: config.server.trusted_proxies.clone(),
         head_timeout: config.server.header_timeout,
         drain_timeout: config.server.shutdown_deadline,

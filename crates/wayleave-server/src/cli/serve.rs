@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wayleave::{Background, SystemClock, SystemEntropy};
-use wayleave_core::ports::{Deposit, StoreError};
+use wayleave_core::ports::Deposit;
 use wayleave_core::ticket::{Purpose, Ticket};
 use wayleave_core::token::LinkToken;
 
@@ -21,8 +21,9 @@ use super::{failed, remark, say};
 use crate::access::ADMIN;
 use crate::app::App;
 use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint, StartError};
-use crate::changes::Watch;
+use crate::changes::{Watch, follow};
 use crate::config::{Config, Loaded};
+use crate::http::hosts::Hosts;
 use crate::http::serve::{ServeOptions, Stopped, serve};
 use crate::logging;
 use crate::router::{self, Limits};
@@ -84,13 +85,18 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
     app.record(crate::audit::Entry { event: "server.started", ..crate::audit::Entry::default() });
     let stop = stop_on_signal()?;
     let limits = assembly::rate_limits(config)?;
-    let upkeep = tokio::spawn(upkeep(Arc::clone(&app), watch, limits.clone(), stop.clone()));
+    let upkeep = [
+        tokio::spawn(follow_others(Arc::clone(&app), watch, stop.clone())),
+        tokio::spawn(tidy(Arc::clone(&app), limits.clone(), stop.clone())),
+    ];
     let background = tokio::spawn(Arc::clone(&app.manager).run_background(background(config), stop.clone()));
     let metrics = serve_metrics(config, &app, bound, stop.clone()).await?;
     let router = assembly::http_stack(config, bound, Arc::clone(&app.entropy))?.wrap(router::router(&app, &limits));
     let stopped = serve(listener, router, assembly::serve_options(config), stop.clone()).await;
     stop.cancel();
-    let _ = upkeep.await;
+    for task in upkeep {
+        let _ = task.await;
+    }
     let _ = background.await;
     if let Some(metrics) = metrics {
         let _ = metrics.await;
@@ -115,7 +121,9 @@ async fn serve_metrics(
     let Some(address) = config.metrics.listen else { return Ok(None) };
     let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     say(&format!("Metrics: http://{}/metrics", listener.local_addr()?));
-    let router = assembly::http_stack(config, bound, Arc::clone(&app.entropy))?.wrap(router::metrics_router(app));
+    let stack = assembly::metrics_stack(config, bound, Arc::clone(&app.entropy))?;
+    let hosts = Hosts::new(config.metrics.hosts.iter().map(|host| host.as_str().into()));
+    let router = stack.wrap(router::metrics_router(app, hosts));
     let options = ServeOptions { most_connections: METRICS_CONNECTIONS, ..assembly::serve_options(config) };
     Ok(Some(tokio::spawn(serve(listener, router, options, stop))))
 }
@@ -171,36 +179,44 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Follows what other processes do to the store, and forgets what need not be remembered.
-async fn upkeep(app: Arc<App>, mut watch: Watch, limits: Limits, stop: CancellationToken) {
+/// Follows what other processes do to the store.
+async fn follow_others(app: Arc<App>, mut watch: Watch, stop: CancellationToken) {
     let mut look = tokio::time::interval(WATCH);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    let mut answers = true;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = look.tick() => {
-                if let Err(error) = follow(&app, &mut watch).await {
-                    tracing::warn!(%error, "the store could not be asked for changes");
-                }
-            }
-            _ = minute.tick() => {
-                limits.iter().for_each(|limit| limit.sweep());
-                let rule = app.policy.current().policy.lockout();
-                if let Err(error) = app.directory.counters.sweep(rule, app.now(), 10_000).await {
-                    tracing::warn!(%error, "old counters could not be removed");
-                }
-            }
+            _ = look.tick() => {}
         }
+        let followed = follow(&app, &mut watch).await;
+        match &followed {
+            Err(error) if answers => {
+                tracing::warn!(%error, "the store does not say what others write; memory stands aside until it does");
+            }
+            Ok(()) if !answers => tracing::info!("the store says again what others write"),
+            Ok(()) | Err(_) => {}
+        }
+        answers = followed.is_ok();
     }
 }
 
-async fn follow(app: &App, watch: &mut Watch) -> Result<(), StoreError> {
-    if let Some(change) = watch.changed().await? {
-        app.reload().await?;
-        watch.note(change);
+/// Forgets what need not be remembered. Apart from [`follow_others`], which must not wait for it.
+async fn tidy(app: Arc<App>, limits: Limits, stop: CancellationToken) {
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = minute.tick() => {}
+        }
+        let of_attempts = app.failed_attempts.iter().flat_map(|failed| failed.limits());
+        limits.iter().chain(of_attempts).for_each(|limit| limit.sweep());
+        let rule = app.policy.current().policy.lockout();
+        if let Err(error) = app.directory.counters.sweep(rule, app.now(), 10_000).await {
+            tracing::warn!(%error, "old counters could not be removed");
+        }
     }
-    Ok(())
 }
 
 /// While nobody can administer the deployment: makes the link for whoever started the server. It goes to a terminal,

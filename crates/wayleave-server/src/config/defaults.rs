@@ -81,11 +81,12 @@ pub(super) fn defaults(data: PathBuf) -> Config {
             admin: Some(Rate::per(300, 60)),
             service_key: Some(Rate::per(6000, 60)),
             unknown_token: Some(Rate::per(60, 60)),
+            unknown_token_lookups: Some(Rate::per(3000, 60)),
             failed_sign_ins: Some(Rate::per(120, 60)),
             ipv6_site_multiple: 16,
         },
         audit: Audit { head_file: "audit-heads.jsonl".into(), head_interval: minutes(5) },
-        metrics: Metrics { listen: None, token: None },
+        metrics: Metrics { listen: None, hosts: Vec::new(), token: None },
         log: Log { format: LogFormat::Text, level: LogLevel::Info },
         keys: Keys { master: "keys/master.key".into(), credential: None },
     }

@@ -9,7 +9,7 @@ use wayleave_core::id::IdPrefix;
 use wayleave_core::permission::{Ceiling, Permissions};
 use wayleave_core::policy::{AtLimit, FingerprintMode, IdleLimit, SessionTimeout};
 
-use super::types::{CookieDomain, CookieName, HashedToken, Origin, Rate, StoreUrl};
+use super::types::{CookieDomain, CookieName, HashedToken, HostName, Origin, Rate, StoreUrl};
 use super::value::{Input, Name, Value, Wrong, quote};
 use super::words::{ClearSiteData, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm};
 
@@ -40,6 +40,7 @@ text_values! {
     StoreUrl, "`memory:` or `sqlite:PATH`";
     CookieName, "a cookie name of at most 64 characters, without blanks and separators";
     CookieDomain, "a domain such as `example.org`";
+    HostName, "a host name such as `metrics.internal`";
     Name, "1 to 255 visible ASCII characters";
 }
 

@@ -33,7 +33,7 @@ pub use keys::{KeyInfo, all_keys, environment_name, key_names};
 pub use problem::{Excerpt, Importance, Location, Problem, ProblemKind, Problems, Warning};
 pub use report::{check_human, check_json, show_human, show_json};
 pub use sources::{Assignment, Loaded, Sources};
-pub use types::{CookieDomain, CookieName, HashedToken, InvalidValue, Origin, Rate, StoreUrl};
+pub use types::{CookieDomain, CookieName, HashedToken, HostName, InvalidValue, Origin, Rate, StoreUrl};
 pub use value::{Name, Size, parse_duration, write_duration};
 pub use words::{ClearSiteData, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm};
 
@@ -239,6 +239,8 @@ pub struct RateLimits {
     pub service_key: Option<Rate>,
     /// Requests with a token that nobody issued.
     pub unknown_token: Option<Rate>,
+    /// Lookups of the whole deployment for clients past `unknown_token`.
+    pub unknown_token_lookups: Option<Rate>,
     /// Failed sign-ins of the whole deployment.
     pub failed_sign_ins: Option<Rate>,
     /// How many times each of these a /48 of IPv6 may have.
@@ -259,6 +261,8 @@ pub struct Audit {
 pub struct Metrics {
     /// A listener for the page alone.
     pub listen: Option<SocketAddr>,
+    /// Names that it is asked under.
+    pub hosts: Vec<HostName>,
     /// The bearer token of the page on the common listener.
     pub token: Option<HashedToken>,
 }

@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use wayleave_core::ports::Rotation;
+
 use super::defaults::{days, hours, minutes, seconds};
 use super::keys::Key;
 use super::kinds::KindDraft;
@@ -75,8 +77,8 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "server.peer_connection_limit",
             |c: &mut Config| &mut c.server.peer_connection_limit,
             8..=100_000,
-            "Most connections at once of one peer, which is an IPv4 address or a /64 of IPv6; further ones are closed. \
-             Loopback and `server.trusted_proxies` may have any number.",
+            "Most connections at once of one peer, which is an IPv4 address or a /64 of IPv6; further ones are closed. A \
+             /48 of IPv6 may have four times as many. Loopback and `server.trusted_proxies` may have any number.",
         ),
         Key::within(
             "server.body_limit",
@@ -163,7 +165,7 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         Key::within(
             "sessions.refresh_window",
             |c: &mut Config| &mut c.sessions.refresh_window,
-            seconds(0)..=minutes(1),
+            seconds(0)..=Rotation::LONGEST_WINDOW,
             "How long a client that lost the answer to a refresh can ask again and get the identical pair. `0` never; \
              any second use then ends the session.",
         ),
@@ -327,15 +329,25 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
         Key::new(
             "rate_limits.unknown_token",
             |c: &mut Config| &mut c.rate_limits.unknown_token,
-            "Requests of one client address with tokens that nobody issued.",
+            "Requests of one client address with tokens that nobody issued, and a tenth as often those with tokens that \
+             have ended. Beyond it the client is answered 429 for them; its good tokens are looked up as \
+             `rate_limits.unknown_token_lookups` allows.",
+        ),
+        Key::new(
+            "rate_limits.unknown_token_lookups",
+            |c: &mut Config| &mut c.rate_limits.unknown_token_lookups,
+            "Lookups in the store for all clients together that are past `rate_limits.unknown_token`. What this server \
+             has in memory, and what it found good before, is not counted. It lets people go on who share their address \
+             with somebody who sends garbage; with all of it used up they wait with them.",
         ),
         Key::new(
             "rate_limits.failed_sign_ins",
             |c: &mut Config| &mut c.rate_limits.failed_sign_ins,
             "Failed sign-ins of the whole deployment, against guesses that are spread over many accounts and addresses. \
              Beyond it, sign-ins are answered 429 with `Retry-After` unless they come with the cookie of a browser that \
-             signed in to the account before. So whoever causes that many failures can keep new browsers and bearer \
-             clients waiting: set it well above what people cause themselves.",
+             signed in to the account before, or with the device token of a bearer client. One network (a /24 of IPv4, a \
+             /48 of IPv6) may cause a tenth of it and then waits by itself, so ten of them can keep new browsers and \
+             other strangers waiting: set it well above what people cause themselves.",
         ),
         Key::within(
             "rate_limits.ipv6_site_multiple",
@@ -361,6 +373,13 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             |c: &mut Config| &mut c.metrics.listen,
             "A listener of its own for `/metrics`, such as `127.0.0.1:9464`. Whoever reaches it reads the numbers, so \
              leave it on loopback or on a network of the operators.",
+        ),
+        Key::new(
+            "metrics.hosts",
+            |c: &mut Config| &mut c.metrics.hosts,
+            "The names under which `metrics.listen` may be asked, besides addresses and `localhost`, such as the one that \
+             Prometheus knows it by. Under any other name there is nothing, so that no page can reach it through \
+             somebody's browser.",
         ),
         Key::new(
             "metrics.token",

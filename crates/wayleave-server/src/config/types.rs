@@ -127,6 +127,18 @@ impl Rate {
     pub(super) const fn per(count: u32, period_seconds: u64) -> Self {
         Self { count, period: Duration::from_secs(period_seconds) }
     }
+
+    /// So many times as many in the same time.
+    #[must_use]
+    pub const fn times(self, factor: u32) -> Self {
+        Self { count: self.count.saturating_mul(factor), ..self }
+    }
+
+    /// One of so many parts in the same time, and at least one.
+    #[must_use]
+    pub fn part(self, of: u32) -> Self {
+        Self { count: self.count.div_ceil(of.max(1)).max(1), ..self }
+    }
 }
 
 impl FromStr for Rate {
@@ -259,6 +271,34 @@ impl FromStr for CookieDomain {
 }
 
 impl fmt::Display for CookieDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A host's name in lower case; no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName(Box<str>);
+
+impl HostName {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let lower = text.to_ascii_lowercase();
+        let valid = lower.len() <= 253 && is_host(&lower) && lower.parse::<IpAddr>().is_err();
+        if valid { Ok(Self(lower.into())) } else { Err(InvalidValue) }
+    }
+}
+
+impl fmt::Display for HostName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -9,6 +9,7 @@ pub mod client_address;
 pub mod cors;
 pub mod error_body;
 pub mod headers;
+pub mod hosts;
 pub mod limits;
 pub mod panic;
 mod peers;

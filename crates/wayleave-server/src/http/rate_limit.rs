@@ -86,6 +86,12 @@ impl RateKey {
         Self(Key::Network(client.subscriber()))
     }
 
+    /// The wider network that the client is in: a /24 of IPv4, a /48 of IPv6.
+    #[must_use]
+    pub fn of_network(client: ClientAddress) -> Self {
+        Self(Key::Network(client.coarse()))
+    }
+
     /// The client's network together with something else that the request names, such as a submitted identifier. It
     /// is kept as a hash, and counts alike whether or not it exists.
     #[must_use]

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::peers::Peers;
+use super::peers::{MostHeld, Peers};
 use super::write_deadline::WriteDeadline;
 
 /// The limits of connections. Times beyond them close the connection without an answer.
@@ -34,6 +34,8 @@ pub struct ServeOptions {
     /// Connections at a time of one peer, which is an IPv4 address or a /64 of IPv6; further ones are closed. This
     /// machine may have any number.
     pub most_of_one_peer: usize,
+    /// Connections at a time of one /48 of IPv6, which whoever rents a server may have; further ones are closed.
+    pub most_of_one_site: usize,
     /// Peers that may have any number too: proxies.
     pub exempt: Vec<IpNet>,
     /// How long the head of a request may take to arrive, the first one counted from the connection's start. Over
@@ -56,11 +58,12 @@ pub struct ServeOptions {
 }
 
 impl Default for ServeOptions {
-    /// 4096 connections, 256 of one peer, 30 s for a head, 60 s of rest, 30 s without reading, 20 s to end, 100 fields, 64 KiB of head, 100 streams.
+    /// 4096 connections, 256 of one peer and 1024 of one site, 30 s for a head, 60 s of rest, 30 s without reading, 20 s to end, 100 fields, 64 KiB of head, 100 streams.
     fn default() -> Self {
         Self {
             most_connections: 4096,
             most_of_one_peer: 256,
+            most_of_one_site: 1024,
             exempt: Vec::new(),
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
@@ -89,7 +92,8 @@ pub enum Stopped {
 /// has the peer's address as [`ConnectInfo`] in its extensions.
 pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions, stop: CancellationToken) -> Stopped {
     let places = Arc::new(Semaphore::new(options.most_connections.min(Semaphore::MAX_PERMITS)));
-    let peers = Peers::new(options.most_of_one_peer, options.exempt.clone());
+    let most = MostHeld { of_one: options.most_of_one_peer, of_one_site: options.most_of_one_site };
+    let peers = Peers::new(most, options.exempt.clone());
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {

@@ -21,12 +21,14 @@ use crate::accounts::change_account;
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
-use crate::http::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY, RateKey};
+use crate::http::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::wire::{Envelope, ErrorBody, User, rfc3339};
 
 /// How long a browser is remembered as a known device, and how many of an account are.
 const DEVICE: Duration = Duration::from_secs(180 * 86_400);
 const DEVICES: u32 = 10;
+/// Longest device token that is looked at.
+const MAX_DEVICE_TOKEN: usize = 64;
 /// What the lockout of an identifier is called among rate limits.
 const LOCKOUT: &str = "sign-in";
 
@@ -50,6 +52,15 @@ pub struct LoginRequest {
     #[serde(default, rename = "session_type", alias = "sessionType")]
     #[schema(max_length = 32)]
     session_type: Option<String>,
+    /// Whether the account should know this client from now on, as it knows a browser by its cookie: the answer has a
+    /// `device_token` then. Bearer tokens only.
+    #[serde(default, rename = "remember_device", alias = "rememberDevice")]
+    remember_device: bool,
+    /// The `device_token` of an earlier sign-in: strangers' failures do not keep this client waiting. The answer has the
+    /// next one. Bearer tokens only.
+    #[serde(default, rename = "device_token", alias = "deviceToken")]
+    #[schema(max_length = 64, format = Password)]
+    device_token: Option<String>,
 }
 
 /// Who signed in, and until when.
@@ -69,7 +80,19 @@ pub enum SignedIn {
     /// The cookies hold the session.
     Cookie(LoginAnswer),
     /// The client holds the tokens.
-    Bearer(TokenAnswer),
+    Bearer(BearerAnswer),
+}
+
+/// A session with its tokens, and what the account knows the client by.
+#[derive(Serialize, ToSchema)]
+pub struct BearerAnswer {
+    /// The session.
+    #[serde(flatten)]
+    tokens: TokenAnswer,
+    /// To be kept, and shown at the next sign-in; where it was asked for.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_token: Option<String>,
 }
 
 /// The cookie session that was opened.
@@ -85,7 +108,7 @@ pub struct LoginSession {
 /// Signs in with e-mail address and password.
 ///
 /// With the cookie transport the answer sets the session cookie and a new CSRF token; no token is in the body. With
-/// `"transport":"bearer"` the body has the tokens instead (`TokenAnswer`), and a request without any cookie needs no
+/// `"transport":"bearer"` the body has the tokens instead (`BearerAnswer`), and a request without any cookie needs no
 /// CSRF token. An unknown address, a wrong password and a disabled account are answered alike.
 #[utoipa::path(post, path = "/api/auth/login", tag = "sign-in", security(()), request_body = LoginRequest,
     params(("x-csrf-token" = Option<String>, Header, max_length = 256,
@@ -106,10 +129,10 @@ pub async fn login(
         (Some(name), TransportChoice::Bearer) => Some(kind(&app, name)?),
         (None, _) => None,
     };
-    let device = cookies.find(app.cookies.device.name())?.and_then(|text| DeviceToken::parse(text).ok());
+    let device = shown_device(&app, &request, &cookies)?;
     let verified = check_password(&app, &context, &request, device.as_ref().map(|device| device.hash().0)).await?;
     // The session that this browser had ends with the sign-in, whoever's it was.
-    let replaces = context.prove(&app).await.ok().map(|session| session.id());
+    let replaces = context.held(&app).await?.map(|session| session.id());
     app.metrics.login("success");
     let account = verified.account.clone();
     let new_device = request.transport == TransportChoice::Cookie && !verified.known_device;
@@ -135,7 +158,13 @@ pub async fn login(
     match request.transport {
         TransportChoice::Bearer => {
             let tokens = TokenAnswer::of(&opened.record, &opened.issued);
-            Ok(Envelope::new(SignedIn::Bearer(tokens)).into_response())
+            let shown = device.as_ref().filter(|_| request.device_token.is_some());
+            let device_token = if request.remember_device || shown.is_some() {
+                remember_device(&app, &account.id, shown).await
+            } else {
+                None
+            };
+            Ok(Envelope::new(SignedIn::Bearer(BearerAnswer { tokens, device_token })).into_response())
         }
         TransportChoice::Cookie => {
             let answer = LoginAnswer {
@@ -158,6 +187,24 @@ pub async fn login(
     }
 }
 
+/// What the client says that the account knows it by.
+fn shown_device(
+    app: &App,
+    request: &LoginRequest,
+    cookies: &RequestCookies<'_>,
+) -> Result<Option<DeviceToken>, ApiError> {
+    let shown = match (request.transport, &request.device_token) {
+        (TransportChoice::Bearer, Some(token)) if token.len() > MAX_DEVICE_TOKEN => {
+            return Err(ApiError::validation(&[("device_token", "at most 64 characters")]));
+        }
+        (TransportChoice::Bearer, Some(token)) => Some(token.as_str()),
+        (TransportChoice::Bearer, None) => cookies.find(app.cookies.device.name())?,
+        (TransportChoice::Cookie, None) if !request.remember_device => cookies.find(app.cookies.device.name())?,
+        (TransportChoice::Cookie, _) => return Err(ApiError::new(ErrorCode::UnsupportedOption)),
+    };
+    Ok(shown.and_then(|text| DeviceToken::parse(text).ok()))
+}
+
 async fn check_password(
     app: &App,
     context: &Context,
@@ -165,14 +212,13 @@ async fn check_password(
     known_device: Option<[u8; 32]>,
 ) -> Result<Verified, ApiError> {
     let password = password(&request.password)?;
-    let crowd = app.failed_sign_ins.as_ref().map_or(Ok(()), |limit| limit.look(RateKey::EVERYONE));
+    let crowd = app.failed_attempts.as_ref().map_or(Ok(()), |failed| failed.look(context.client));
     let strangers = if crowd.is_ok() { Strangers::Admitted } else { Strangers::TurnedAway };
     match app.passwords.sign_in(SignIn { email: &request.email, password, known_device, strangers }).await? {
         Outcome::Verified(verified) => Ok(*verified),
         Outcome::Refused(refused) => {
-            if let Some(limit) = &app.failed_sign_ins {
-                // What it comes to is asked before the next attempt.
-                let _ = limit.check(RateKey::EVERYONE);
+            if let Some(failed) = &app.failed_attempts {
+                failed.count(context.client);
             }
             app.metrics.login("refused");
             app.record(crate::audit::Entry {

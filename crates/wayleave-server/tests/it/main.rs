@@ -12,6 +12,7 @@ mod cookie_sessions;
 mod credentials;
 mod error_codes;
 mod every_route;
+mod following;
 mod forward_auth;
 mod http_cors;
 mod http_errors;

@@ -216,3 +216,30 @@ async fn metrics_have_a_listener_of_their_own() {
     assert_eq!(server.stop().await, Some(0));
     assert!(std::net::TcpStream::connect(free).is_err());
 }
+
+/// A80, R040: no page reads the numbers through somebody's browser: not by a name of its own that leads to the listener,
+/// and not as one of the front ends that may read everything else.
+#[tokio::test]
+async fn metrics_are_for_no_page() {
+    const FRONT_END: &str = "https://front.example";
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = [
+        format!("metrics.listen={free}"),
+        "metrics.hosts=metrics.internal".to_owned(),
+        format!("server.cors_origins={FRONT_END}"),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let server = Process::start(&folder.path().join("data"), &settings).await;
+    let origin = ("origin", FRONT_END);
+    for (host, status) in [("127.0.0.1", 200), ("localhost", 200), ("metrics.internal", 200), ("rebound.example", 404)]
+    {
+        let page = process::ask(free, "GET", "/metrics", &[("host", host), origin], None).await.unwrap();
+        assert_eq!(page.status, status, "{host}");
+        assert_eq!(page.text().contains("wayleave_uptime_seconds"), status == 200, "{host}");
+        assert!(!page.headers.contains_key("access-control-allow-origin"), "{host}");
+    }
+    let shared = server.ask("GET", "/healthz", &[origin], None).await.unwrap();
+    assert_eq!(shared.header("access-control-allow-origin"), Some(FRONT_END));
+    assert_eq!(server.stop().await, Some(0));
+}

@@ -7,7 +7,7 @@ use http::header::DATE;
 use serde_json::{Value, json};
 use wayleave_core::id::Slot;
 use wayleave_core::permission::Ceiling;
-use wayleave_core::policy::{Kinds, Policy, TokenFormat};
+use wayleave_core::policy::{AtLimit, Kinds, Policy, TokenFormat};
 use wayleave_core::routing::RoutingKey;
 use wayleave_core::token::{RefreshToken, SessionToken};
 use wayleave_server::config::Config;
@@ -32,6 +32,15 @@ pub(crate) fn with_jwt_kind(config: &mut Config) {
     let api = Policy { token_format: TokenFormat::Jwt { lifetime: JWT_LIFE }, ceiling: Ceiling::Any, ..standard };
     kinds.insert("api".parse().unwrap(), api);
     config.kinds = Kinds::new(kinds, config.kinds.epoch()).unwrap();
+}
+
+/// Lets a person have so many cookie sessions.
+pub(crate) fn limit_web(config: &mut Config, most: u32, at_limit: AtLimit) {
+    let mut kinds: BTreeMap<_, _> = config.kinds.iter().map(|(name, policy)| (name.clone(), policy.clone())).collect();
+    let web = kinds.get_mut(&"web".parse().unwrap()).unwrap();
+    web.concurrency.most = most;
+    web.concurrency.at_limit = at_limit;
+    config.kinds = Kinds::new(kinds, 2).unwrap();
 }
 
 /// A well-formed access token that nobody was given.

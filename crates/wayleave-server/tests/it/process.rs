@@ -105,7 +105,10 @@ pub(crate) async fn ask(
     let (mut sender, connection) = handshake.map_err(std::io::Error::other)?;
     tokio::spawn(connection);
     let body = body.map(Value::to_string);
-    let mut request = Request::builder().method(method).uri(path).header("host", address.to_string());
+    let mut request = Request::builder().method(method).uri(path);
+    if fields.iter().all(|(name, _)| *name != "host") {
+        request = request.header("host", address.to_string());
+    }
     if body.is_some() {
         request = request.header("content-type", "application/json");
     }

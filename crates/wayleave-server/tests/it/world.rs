@@ -22,6 +22,7 @@ use wayleave_password::{Parameters, Password};
 use wayleave_server::app::App;
 use wayleave_server::assembly::{self, Ambient, Assembly, Backend, Blueprint};
 use wayleave_server::config::Config;
+use wayleave_server::http::hosts::Hosts;
 use wayleave_server::router::{self, Limits};
 use wayleave_server::secrets;
 use wayleave_testkit::{FailingDirectory, FailingStore, FakeClock};
@@ -198,7 +199,7 @@ impl World {
 
     /// The page of the listener for metrics.
     pub(crate) async fn metrics(&self) -> Answer {
-        send(&router::metrics_router(&self.app), request("GET /metrics", &[], "")).await
+        send(&router::metrics_router(&self.app, Hosts::default()), request("GET /metrics", &[], "")).await
     }
 
     /// Ends the deployment as a server does, and gives back its folder.

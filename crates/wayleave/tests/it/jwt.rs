@@ -281,7 +281,8 @@ async fn memory_answers_for_what_it_knows() {
         world.store.faults().reset();
         assert!(world.manager.validate_warm(&token, &shown()).is_some(), "{name}");
         assert!(world.manager.validate_warm("ey.J.x", &shown()).is_none());
-        for (token, plainly) in [(token.as_str(), false), ("wl_", true), (&*"x".repeat(9000), true), ("ey.J.x", false)] {
+        for (token, plainly) in [(token.as_str(), false), ("wl_", true), (&*"x".repeat(9000), true), ("ey.J.x", false)]
+        {
             assert_eq!(world.manager.is_plainly_invalid(token), plainly, "{name}");
         }
         assert!(world.store.faults().calls().is_empty());

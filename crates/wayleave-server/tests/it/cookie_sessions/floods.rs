@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
-use wayleave_core::policy::{AtLimit, Kinds};
+use wayleave_core::policy::AtLimit;
 use wayleave_server::config::Config;
 use wayleave_testkit::StoreVerb;
 
 use super::{ANN, BOB, cookies, unknown_token};
+use crate::people::limit_web;
 use crate::support::{Answer, request};
 use crate::world::{Keeping, PASSWORD, World};
 
-fn rate(text: &str) -> Option<wayleave_server::config::Rate> {
+pub(super) fn rate(text: &str) -> Option<wayleave_server::config::Rate> {
     Some(text.parse().unwrap())
 }
 
 /// R104: what every 429 says, under the name of its limit.
-fn assert_told_to_wait(answer: &Answer, name: &str) {
+pub(super) fn assert_told_to_wait(answer: &Answer, name: &str) {
     assert_eq!(answer.status, 429);
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!(wait >= 1);
@@ -38,7 +39,11 @@ fn assert_told_to_wait(answer: &Answer, name: &str) {
 /// client's session goes on, and so does one at the same address.
 #[tokio::test]
 async fn a_flood_of_unknown_tokens_is_slowed_down() {
-    let world = World::with(Keeping::Memory, |config| config.rate_limits.unknown_token = rate("5/1h")).await;
+    let world = World::with(Keeping::Memory, |config| {
+        config.rate_limits.unknown_token = rate("5/1h");
+        config.rate_limits.unknown_token_lookups = rate("95/1h");
+    })
+    .await;
     world.person(ANN, &[]).await;
     let mut ann = world.signed_in(ANN).await;
     ann.address = Ipv4Addr::new(198, 51, 100, 7);
@@ -65,11 +70,11 @@ async fn a_flood_of_unknown_tokens_is_slowed_down() {
     let store = world.store.as_ref().unwrap().faults();
     store.reset();
     world.app.manager.forget_everything();
-    assert_eq!(neighbour.status().await, 429, "what has to be looked up waits with them");
+    assert_eq!(neighbour.status().await, 429, "with all lookups used up it waits with them");
     for count in 200..300 {
         assert_eq!(world.holding(&unknown_token(count)).status().await, 429);
     }
-    assert_eq!(store.calls_of(StoreVerb::Find), 0, "a client over its limit costs the store nothing");
+    assert_eq!(store.calls_of(StoreVerb::Find), 0, "a client over its limit costs the store no more than that");
     assert_eq!(ann.status().await, 200, "elsewhere it is looked up");
     let mut elsewhere = world.holding(&unknown_token(1000));
     elsewhere.address = Ipv4Addr::new(198, 51, 100, 8);
@@ -239,14 +244,6 @@ async fn racing_sign_ins_keep_the_limit() {
     }
 }
 
-fn limit_web(config: &mut Config, most: u32, at_limit: AtLimit) {
-    let mut kinds: BTreeMap<_, _> = config.kinds.iter().map(|(name, policy)| (name.clone(), policy.clone())).collect();
-    let web = kinds.get_mut(&"web".parse().unwrap()).unwrap();
-    web.concurrency.most = most;
-    web.concurrency.at_limit = at_limit;
-    config.kinds = Kinds::new(kinds, 2).unwrap();
-}
-
 /// A17: pushing the owner out leaves a row for every session that went, and where the kind refuses instead, the owner
 /// stays in.
 #[tokio::test]
@@ -320,7 +317,7 @@ async fn guesses_spread_over_the_deployment_make_strangers_wait() {
         known.post("/api/auth/logout", &json!({})).await.assert_status(200);
         for n in 0..8 {
             let mut guesser = world.client();
-            guesser.address = Ipv4Addr::new(198, 51, 100, n);
+            guesser.address = Ipv4Addr::new(198, 51, n, 1);
             let answer = guesser.sign_in(&format!("p{n}@example.com"), "wrong wrong wrong").await;
             assert_eq!(answer.status, 401);
         }

@@ -8,6 +8,7 @@ mod headers;
 mod hostile_text;
 mod idle;
 mod lookup_timing;
+mod neighbours;
 mod planted;
 mod proxies;
 mod wire;
