@@ -225,7 +225,8 @@ impl Check<'_> {
                 Importance::Advice,
                 &["accounts.registration"],
                 "with open registration anybody can find out whether an address has an account: a free one is taken and \
-                 another is refused; invitations tell nobody"
+                 another is refused; an invitation tells its holder of three addresses at most, and of none but its own \
+                 when it is bound to one"
                     .into(),
             ),
             Registration::Closed | Registration::Invitation => {}

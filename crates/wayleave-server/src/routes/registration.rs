@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
-use wayleave_core::ports::{EmailAddress, InsertAccount, Invitation};
+use wayleave_core::lockout::{Reservation, Rule};
+use wayleave_core::ports::{CounterKey, EmailAddress, InsertAccount, Invitation, StoreError};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::LinkToken;
 
@@ -41,7 +43,8 @@ pub struct RegisterRequest {
 
 /// Makes an account, if the deployment lets people make their own: by invitation, or freely. Signing in comes after.
 ///
-/// An address that is taken is answered like one that is not allowed, so that nobody learns who has an account.
+/// An address that is taken is answered like one that is not allowed, and counts as a failed sign-in. After three of
+/// them an invitation is spent: whoever holds one can find out about so many addresses and no more.
 #[utoipa::path(post, path = "/api/auth/register", tag = "account", security(()), request_body = RegisterRequest,
     responses((status = 201, body = Envelope<User>), (status = "default", body = ErrorBody)))]
 pub async fn register(
@@ -55,6 +58,9 @@ pub async fn register(
         Registration::Invitation => true,
         Registration::Open => false,
     };
+    if let Some(failed) = &app.failed_attempts {
+        failed.look(context.client)?;
+    }
     let email: EmailAddress =
         request.email.parse().map_err(|_| ApiError::validation(&[("email", "an e-mail address")]))?;
     let name = display_name(&request.name)?;
@@ -71,17 +77,17 @@ pub async fn register(
     let account = new_account(&app, email, name, permissions)?;
     // Judged and hashed for a good invitation alone, and before it is spent: a weak password costs nothing.
     let credential = app.passwords.prepare(&account, password).await?;
-    let taken = || {
-        app.record(crate::audit::Entry { reason: Some("email_taken"), ..context.entry("user.register_refused") });
-        ApiError::new(ErrorCode::RegistrationClosed)
-    };
     if app.directory.accounts.by_email(&account.email).await?.is_some() {
-        return Err(taken());
+        return Err(taken(&app, &context, invitation.as_ref()).await?);
     }
     // Of all who hold the same one, one gets it. A crash right after this spends it for no account: somebody makes
     // another. The account itself comes into being with its password.
-    if let Some(invitation) = &invitation {
-        app.directory.invitations.take(invitation.key, app.now()).await?.ok_or_else(invalid)?;
+    if let Some(found) = &invitation {
+        let taken = app.directory.invitations.take(found.key, app.now()).await?.ok_or_else(invalid)?;
+        // Hashing took its time, in which whoever invited may have been demoted.
+        if !may_still_grant(&*app.directory.accounts, taken.created_by.as_ref()).await? {
+            return Err(invalid());
+        }
     }
     match insert_account(&app.directory, &account, Some(&credential)).await? {
         InsertAccount::Done => {}
@@ -90,7 +96,7 @@ pub async fn register(
             if let Some(invitation) = &invitation {
                 app.directory.invitations.insert(invitation).await?;
             }
-            return Err(taken());
+            return Err(taken(&app, &context, invitation.as_ref()).await?);
         }
     }
     app.record(crate::audit::Entry {
@@ -98,6 +104,51 @@ pub async fn register(
         ..context.entry("user.registered")
     });
     Ok((http::StatusCode::CREATED, Envelope::new(User::of(&account))).into_response())
+}
+
+/// What is said of an address that has an account already. It counts as a failed sign-in, and against the invitation.
+async fn taken(app: &App, context: &Context, invitation: Option<&Invitation>) -> Result<ApiError, StoreError> {
+    app.record(crate::audit::Entry { reason: Some("email_taken"), ..context.entry("user.register_refused") });
+    if let Some(failed) = &app.failed_attempts {
+        failed.count(context.client);
+    }
+    let Some(invitation) = invitation else { return Ok(ApiError::new(ErrorCode::RegistrationClosed)) };
+    match count_try(app, invitation).await? {
+        Try::Counted => Ok(ApiError::new(ErrorCode::RegistrationClosed)),
+        Try::Last => {
+            app.directory.invitations.withdraw(invitation.key).await?;
+            app.record(context.entry("invitation.spent"));
+            Ok(ApiError::new(ErrorCode::RegistrationClosed))
+        }
+        // Many asked at once: the others learn no more than of an invitation that is gone.
+        Try::TooMany => Ok(ApiError::new(ErrorCode::InvitationInvalid)),
+    }
+}
+
+/// How many taken addresses an invitation may be tried with: so many addresses can its holder find out about.
+const TRIES: u8 = 3;
+
+enum Try {
+    Counted,
+    Last,
+    TooMany,
+}
+
+/// Counts a taken address against an invitation, for as long as that lives.
+async fn count_try(app: &App, invitation: &Invitation) -> Result<Try, StoreError> {
+    let now = app.now();
+    let lives = invitation.expires_at.since(now);
+    // One counter for each try, since only one that is locked is remembered until the lock's end.
+    let rule = Rule { attempts: 1, window: lives, lock: lives };
+    for number in 1..=TRIES {
+        let key = Sha256::new_with_prefix("try of an invitation").chain_update([number]).chain_update(invitation.key);
+        match app.directory.counters.reserve(CounterKey(key.finalize().into()), rule, now).await? {
+            Reservation::Granted { .. } if number < TRIES => return Ok(Try::Counted),
+            Reservation::Granted { .. } => return Ok(Try::Last),
+            Reservation::Locked { until: _ } => {}
+        }
+    }
+    Ok(Try::TooMany)
 }
 
 /// The invitation that `key` opens for `email`, left where it is; `None` when it is unknown, spent, expired, for

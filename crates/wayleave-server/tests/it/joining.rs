@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use wayleave_core::permission::Permissions;
+use wayleave_core::ports::AccountChange;
 use wayleave_server::config::Registration;
 use wayleave_server::links::Issuer;
 use wayleave_testkit::{DirectoryVerb, Effect, Fault, When};
@@ -297,6 +299,74 @@ async fn a_taken_address_spends_no_invitation() {
     in_flight.await.unwrap().assert_code(403, "registration_closed");
     world.signed_in("new@example.com").await;
     register(&world, &wish("other@example.com", Some(&token))).await.assert_status(201);
+}
+
+/// A51: whoever holds an invitation can find out about three addresses and no more, however long they take and however
+/// many they ask about at once; each counts as a failed sign-in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_invitation_is_no_oracle() {
+    for patient in [false, true] {
+        let world = world(Registration::Invitation).await;
+        let mut admin = world.administrator().await;
+        let token = invite(&mut admin, &json!({})).await;
+        for _ in 0..3 {
+            register(&world, &wish(ANN, Some(&token))).await.assert_code(403, "registration_closed");
+            if patient {
+                world.pass(Duration::from_secs(86_400));
+                let rule = world.app.policy.current().policy.lockout();
+                world.app.directory.counters.sweep(rule, world.app.now(), 1000).await.unwrap();
+            }
+        }
+        for email in [ANN, "free@example.com"] {
+            register(&world, &wish(email, Some(&token))).await.assert_code(400, "invitation_invalid");
+        }
+        assert!(world.audit().await.iter().any(|row| &*row.event == "invitation.spent"));
+    }
+    let world = world(Registration::Invitation).await;
+    let mut admin = world.administrator().await;
+    let token = invite(&mut admin, &json!({})).await;
+    let tasks: Vec<_> = (0..20)
+        .map(|_| {
+            let request = world.client().request(&format!("POST {REGISTER}"), Some(&wish(ANN, Some(&token))));
+            let router = world.router.clone();
+            tokio::spawn(async move { send(&router, request).await.code() })
+        })
+        .collect();
+    let mut told = 0;
+    for task in tasks {
+        told += usize::from(task.await.unwrap() == "registration_closed");
+    }
+    assert_eq!(told, 3);
+    let world = World::with(Keeping::Memory, |config| {
+        config.accounts.registration = Registration::Open;
+        config.rate_limits.failed_sign_ins = Some("20/1h".parse().unwrap());
+    })
+    .await;
+    world.person(ANN, &[]).await;
+    for status in [403, 403, 429] {
+        register(&world, &wish(ANN, None)).await.assert_status(status);
+    }
+    assert_eq!(world.client().sign_in(ANN, PASSWORD).await.status, 429, "they are the same failures");
+}
+
+/// R023: an invitation is worth what whoever made it may still give, also while its password is hashed.
+#[tokio::test]
+async fn an_inviter_who_is_demoted_meanwhile_invites_nobody() {
+    let world = world(Registration::Invitation).await;
+    let mut admin = world.administrator().await;
+    let token = invite(&mut admin, &json!({ "permissions": ["admin"] })).await;
+    let request = world.client().request(&format!("POST {REGISTER}"), Some(&wish("new@example.com", Some(&token))));
+    // The first thing after the hash.
+    let gate = world.directory.as_ref().unwrap().faults().hold(DirectoryVerb::AccountsByEmail);
+    let router = world.router.clone();
+    let in_flight = tokio::spawn(async move { send(&router, request).await });
+    gate.arrived().await;
+    let accounts = &world.app.directory.accounts;
+    let mut inviter = accounts.list(Some(ADMIN), None, 10).await.unwrap().remove(0);
+    inviter.permissions = Permissions::none();
+    assert!(matches!(accounts.update(&inviter).await.unwrap(), AccountChange::Done(_)));
+    gate.open();
+    in_flight.await.unwrap().assert_code(400, "invitation_invalid");
 }
 
 /// R168: wherever registration breaks off, there is no account that nobody can sign in to.
