@@ -7,8 +7,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
-use wayleave::Freshness;
 use wayleave::events::Cause;
+use wayleave::{Freshness, Opened};
 use wayleave_core::authentication::Method;
 use wayleave_core::ports::Account;
 use wayleave_core::subject::Subject;
@@ -112,8 +112,26 @@ pub async fn change_password(
         session: Some(app.reference(&session.id())),
         ..context.entry("user.password_changed")
     });
-    // The new password is proof enough of a recent sign-in, and there is evidence of nobody else.
-    let proof = match app.passwords.verify_for_step_up(&account.id, password(&request.new_password)?).await? {
+    match go_on(&app, &context, &account, &request.new_password).await {
+        Ok(opened) => reauthenticated(&app, transport(&context), &opened),
+        Err(error) => {
+            match before {
+                // Nothing can be done with it any more, so it must not take the place of one that is good.
+                Before::Ends => {
+                    app.manager.end_all(&subject, None, Cause::CredentialChanged, &context.origin).await?;
+                }
+                Before::Stays => {}
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Lets the session go on by the new password, which is proof enough of a recent sign-in; there is evidence of nobody
+/// else.
+async fn go_on(app: &App, context: &Context, account: &Account, new_password: &str) -> Result<Opened, ApiError> {
+    let session = context.session()?;
+    let proof = match app.passwords.verify_for_step_up(&account.id, password(new_password)?).await? {
         Outcome::Verified(verified) => verified,
         Outcome::Busy(busy) => {
             return Err(ApiError::new(ErrorCode::Overloaded).with_retry_after(busy.retry_after));
@@ -122,8 +140,8 @@ pub async fn change_password(
             return Err(ApiError::new(ErrorCode::InvalidCredentials));
         }
     };
-    let transport = transport(&context);
-    let opened = if must_change_password(session) {
+    let transport = transport(context);
+    if must_change_password(session) {
         let opening = Opening {
             kind: session.kind().clone(),
             remember: session.record().remembered,
@@ -131,12 +149,11 @@ pub async fn change_password(
             replaces: Some(session.id()),
             must_change_password: proof.must_change_password,
         };
-        open_session(&app, &context, proof.evidence, opening).await?
+        open_session(app, context, proof.evidence, opening).await
     } else {
-        let freshness = freshness(&context, transport);
-        app.manager.reauthenticate(session, proof.evidence, freshness, &context.origin).await?
-    };
-    reauthenticated(&app, transport, &opened)
+        let freshness = freshness(context, transport);
+        Ok(app.manager.reauthenticate(session, proof.evidence, freshness, &context.origin).await?)
+    }
 }
 
 /// A fresh proof.
@@ -219,7 +236,7 @@ async fn prove_again(
     }
 }
 
-fn reauthenticated(app: &App, transport: TransportChoice, opened: &wayleave::Opened) -> Result<Response, ApiError> {
+fn reauthenticated(app: &App, transport: TransportChoice, opened: &Opened) -> Result<Response, ApiError> {
     let record = &opened.record;
     let tokens = match transport {
         TransportChoice::Bearer => Some(TokenAnswer::of(record, &opened.issued)),

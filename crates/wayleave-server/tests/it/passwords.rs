@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use wayleave_core::policy::AtLimit;
 use wayleave_core::ports::Account;
-use wayleave_testkit::DirectoryVerb;
+use wayleave_testkit::{DirectoryVerb, Fault};
 
-use crate::people::{ANN, with_jwt_kind};
+use crate::people::{ANN, limit_web, with_jwt_kind};
 use crate::world::{Client, Keeping, OTHER_PASSWORD, PASSWORD, World};
 
 const CHANGE: &str = "/api/auth/password";
@@ -434,4 +435,21 @@ async fn links_of_former_administrators_are_void() {
         }
         world.signed_in(ANN).await;
     }
+}
+
+/// R021, R024: when a change of password breaks off before the session goes on, no dead session stays in the place of the
+/// next one.
+#[tokio::test]
+async fn a_change_that_breaks_off_leaves_no_dead_session() {
+    let world = World::with(Keeping::Memory, |config| limit_web(config, 1, AtLimit::Refuse)).await;
+    world.person(ANN, &["read:profile"]).await;
+    let mut ann = world.signed_in(ANN).await;
+    world.client().sign_in(ANN, PASSWORD).await.assert_code(403, "session_limit_reached");
+    // The first proof is of the old password, the second of the new one.
+    let faults = world.directory.as_ref().unwrap().faults();
+    faults.fail(DirectoryVerb::CountersReserve, Fault::nth(2));
+    ann.post(CHANGE, &change(PASSWORD, OTHER_PASSWORD)).await.assert_code(503, "store_unavailable");
+    faults.heal(DirectoryVerb::CountersReserve);
+    ann.get("/api/auth/session").await.assert_status(401);
+    world.client().sign_in(ANN, OTHER_PASSWORD).await.assert_status(200);
 }
