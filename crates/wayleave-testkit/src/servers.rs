@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub mod postgres;
+pub mod redis;
 
 /// How many seconds a shared server outlives its last user: from one test process to the next.
 const GRACE_SECONDS: &str = "10";

@@ -7,12 +7,14 @@ use crate::cargo;
 use crate::problem::Problem;
 
 /// A program, where else than in `PATH` it may be, and the Debian package that brings it.
-const NEEDS: [(&str, &str, &str); 5] = [
+const NEEDS: [(&str, &str, &str); 7] = [
     ("curl", "/usr/bin/curl", "curl"),
     ("jq", "/usr/bin/jq", "jq"),
     ("sqlite3", "/usr/bin/sqlite3", "sqlite3"),
     ("nginx", "/usr/sbin/nginx", "nginx-light"),
     ("postgres", "/usr/lib/postgresql", "postgresql"),
+    ("redis-server", "/usr/bin/redis-server", "redis-server"),
+    ("openssl", "/usr/bin/openssl", "openssl"),
 ];
 
 /// Sees to it that everything is there.
