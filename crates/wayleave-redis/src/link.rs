@@ -1,0 +1,245 @@
+//! The way to the servers: which server holds what, and one round trip to it.
+//!
+//! The client crate brings the protocol, and one connection at a time. What is ours is *at most once*: a write that may
+//! have arrived is never sent again, because a second `rotate` would take the first one for a theft. Only what
+//! certainly was not carried out is repeated: an answer `MOVED`, `ASK` or `NOSCRIPT`, or a connection that was never
+//! there. Reads may be repeated.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinSet;
+use wayleave_core::ports::StoreError;
+
+use crate::error::{OpenError, Refused, answered, is_elsewhere};
+use crate::keys::Place;
+use crate::options::{Options, Servers};
+use crate::scripts::Script;
+
+mod address;
+mod cluster;
+mod node;
+mod probe;
+
+pub(crate) use address::Address;
+use cluster::Cluster;
+pub(crate) use node::Node;
+
+/// One run of a script.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) script: &'static Script,
+    pub(crate) keys: Vec<String>,
+    pub(crate) arguments: Vec<Vec<u8>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// Nothing was sent.
+    NotSent(StoreError),
+    /// It may have been carried out.
+    Lost(StoreError),
+}
+
+impl From<Broken> for StoreError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::NotSent(error) | Broken::Lost(error) => error,
+        }
+    }
+}
+
+/// A master, with those of the places asked for that it holds.
+pub(crate) struct Share {
+    pub(crate) node: Arc<Node>,
+    pub(crate) places: Vec<Place>,
+}
+
+/// The way to one server or to a Cluster.
+pub(crate) struct Link {
+    servers: Reached,
+    turns: Semaphore,
+    timeout: Duration,
+}
+
+enum Reached {
+    Single(Arc<Node>),
+    Cluster(Box<Cluster>),
+}
+
+/// How often a call follows a Cluster's redirections.
+const REDIRECTIONS: usize = 4;
+
+impl Link {
+    /// Connects, and looks whether the servers are fit.
+    pub(crate) async fn open(options: &Options) -> Result<Self, OpenError> {
+        let servers = match &options.servers {
+            Servers::Single(url) => {
+                let node = Node::new(&Address::parse(url, &options.tls)?, options, probe::Role::Single);
+                node.connect_once().await?;
+                Reached::Single(node)
+            }
+            Servers::Cluster(urls) => Reached::Cluster(Box::new(Cluster::open(urls, options).await?)),
+        };
+        let turns = usize::try_from(options.most_in_flight.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Ok(Self { servers, turns: Semaphore::new(turns), timeout: options.timeout })
+    }
+
+    /// Whether keys of different places may be in one call.
+    pub(crate) const fn is_one_server(&self) -> bool {
+        matches!(self.servers, Reached::Single(_))
+    }
+
+    /// Runs one script where `place` is.
+    pub(crate) async fn call(&self, place: Place, call: Call) -> Result<Value, StoreError> {
+        let mut answers = self.call_many(vec![(place, call)]).await?;
+        answers.pop().ok_or_else(|| Refused::Answer.into())
+    }
+
+    /// Runs scripts, each where its place is: one round trip to each server, all at once. Answers in the order given.
+    pub(crate) async fn call_many(&self, calls: Vec<(Place, Call)>) -> Result<Vec<Value>, StoreError> {
+        let _turn = self.turn().await?;
+        let cluster = match &self.servers {
+            Reached::Single(node) => {
+                let calls: Vec<_> = calls.into_iter().map(|(_, call)| call).collect();
+                let repeat = Repeat::of(&calls);
+                let answers = match node.run(&calls).await {
+                    Err(broken) if repeat.may(&broken) => node.run(&calls).await?,
+                    answers => answers?,
+                };
+                return answers.into_iter().map(answer).collect();
+            }
+            Reached::Cluster(cluster) => cluster,
+        };
+        let mut answers: Vec<_> = calls.iter().map(|_| None).collect();
+        let mut open: Vec<_> = calls.into_iter().enumerate().map(|(at, (place, call))| (at, place, call)).collect();
+        let mut repeated = false;
+        for _ in 0..=REDIRECTIONS {
+            let mut round = JoinSet::new();
+            for (node, group) in cluster.by_node(open.drain(..).map(|open| (open.1, open)).collect()).await? {
+                let calls: Vec<_> = group.iter().map(|(_, _, call)| call.clone()).collect();
+                round.spawn(async move { (node.run(&calls).await, group) });
+            }
+            while let Some(done) = round.join_next().await {
+                let (outcome, group) = done.map_err(StoreError::unavailable)?;
+                let values = match outcome {
+                    Ok(values) => values,
+                    Err(broken) => {
+                        cluster.is_stale();
+                        let calls: Vec<_> = group.iter().map(|(_, _, call)| call.clone()).collect();
+                        if repeated || !Repeat::of(&calls).may(&broken) {
+                            return Err(broken.into());
+                        }
+                        repeated = true;
+                        open.extend(group);
+                        continue;
+                    }
+                };
+                for ((at, place, call), value) in group.into_iter().zip(values) {
+                    match cluster.redirected(place, &call, value).await? {
+                        Some(value) => {
+                            if let Some(slot) = answers.get_mut(at) {
+                                *slot = Some(answer(value)?);
+                            }
+                        }
+                        None => open.push((at, place, call)),
+                    }
+                }
+            }
+            if open.is_empty() {
+                return answers.into_iter().map(|answer| answer.ok_or_else(|| Refused::Answer.into())).collect();
+            }
+        }
+        Err(Refused::RedirectedTooOften.into())
+    }
+
+    /// Every master, with those of `places` that it holds.
+    pub(crate) async fn shares(&self, places: impl Iterator<Item = Place>) -> Result<Vec<Share>, StoreError> {
+        match &self.servers {
+            Reached::Single(node) => Ok(vec![Share { node: Arc::clone(node), places: places.collect() }]),
+            Reached::Cluster(cluster) => {
+                let by_node = cluster.by_node(places.map(|place| (place, place)).collect()).await?;
+                Ok(by_node.into_iter().map(|(node, places)| Share { node, places }).collect())
+            }
+        }
+    }
+
+    /// Runs a script that names no keys on one master.
+    pub(crate) async fn call_at(&self, node: &Arc<Node>, call: Call) -> Result<Value, StoreError> {
+        let _turn = self.turn().await?;
+        let calls = [call];
+        let outcome = match node.run(&calls).await {
+            Err(broken) if Repeat::of(&calls).may(&broken) => node.run(&calls).await,
+            outcome => outcome,
+        };
+        let outcome = outcome
+            .map_err(StoreError::from)
+            .and_then(|values| values.into_iter().next().map_or_else(|| Err(Refused::Answer.into()), answer));
+        if outcome.is_err()
+            && let Reached::Cluster(cluster) = &self.servers
+        {
+            // A key that has moved to another master is an error of the script, too.
+            cluster.is_stale();
+        }
+        outcome
+    }
+
+    /// The master that holds `place`.
+    pub(crate) async fn node_of(&self, place: Place) -> Result<Arc<Node>, StoreError> {
+        let share = self.shares(std::iter::once(place)).await?.pop();
+        share.map(|share| share.node).ok_or_else(|| Refused::Uncovered.into())
+    }
+
+    /// That what is known of the Cluster may be wrong.
+    pub(crate) fn doubt(&self) {
+        if let Reached::Cluster(cluster) = &self.servers {
+            cluster.is_stale();
+        }
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        match in_time(self.timeout, self.turns.acquire()).await {
+            Some(Ok(turn)) => Ok(turn),
+            Some(Err(_)) | None => Err(Refused::Overloaded.into()),
+        }
+    }
+}
+
+/// What may be sent a second time.
+struct Repeat {
+    writes: bool,
+}
+
+impl Repeat {
+    fn of(calls: &[Call]) -> Self {
+        Self { writes: calls.iter().any(|call| call.script.writes()) }
+    }
+
+    const fn may(&self, broken: &Broken) -> bool {
+        match broken {
+            Broken::NotSent(_) => true,
+            Broken::Lost(_) => !self.writes,
+        }
+    }
+}
+
+/// What a server answered, unless it is an error.
+fn answer(value: Value) -> Result<Value, StoreError> {
+    match value {
+        Value::ServerError(error) => Err(answered(&error)),
+        value => Ok(value),
+    }
+}
+
+async fn in_time<F: Future>(timeout: Duration, work: F) -> Option<F::Output> {
+    tokio::time::timeout(timeout, work).await.ok()
+}
+
+/// Whether one of the answers says that the server is not the master.
+fn any_elsewhere(values: &[Value]) -> bool {
+    values.iter().any(|value| matches!(value, Value::ServerError(error) if is_elsewhere(error)))
+}

@@ -1,0 +1,284 @@
+//! One server: a bounded number of connections, made when they are needed and given up when they fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use wayleave_core::ports::StoreError;
+
+use super::probe::{self, Role};
+use super::{Address, Broken, Call, any_elsewhere, in_time};
+use crate::error::{OpenError, Refused, is_lost};
+use crate::options::{Options, Replication};
+
+/// One server.
+pub(crate) struct Node {
+    address: Address,
+    role: Role,
+    replication: Replication,
+    timeout: Duration,
+    client_name: Box<str>,
+    seats: Box<[Mutex<Seat>]>,
+    next: AtomicUsize,
+}
+
+/// The place of one connection.
+#[derive(Default)]
+struct Seat {
+    connection: Option<Connection>,
+    failed_at: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    inner: MultiplexedConnection,
+    closed: Arc<AtomicBool>,
+}
+
+/// How long nobody tries to connect after it has failed. Meanwhile operations fail at once instead of queueing.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+impl Node {
+    pub(crate) fn new(address: &Address, options: &Options, role: Role) -> Arc<Self> {
+        let seats = (0..options.connections.max(1)).map(|_| Mutex::default()).collect();
+        Arc::new(Self {
+            address: address.clone(),
+            role,
+            replication: options.replication,
+            timeout: options.timeout,
+            client_name: options.prefix.clone(),
+            seats,
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Looks whether the server answers and is fit.
+    pub(crate) async fn connect_once(&self) -> Result<(), OpenError> {
+        let Some(seat) = self.seats.first() else {
+            return Ok(());
+        };
+        let connection = self.connect().await?;
+        seat.lock().await.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Runs scripts on one connection, one after the other, in one round trip. Where the server does not know them (it
+    /// was restarted, or has just become the master), they are sent in full, in a second one.
+    pub(crate) async fn run(&self, calls: &[Call]) -> Result<Vec<Value>, Broken> {
+        self.run_with(calls, false).await
+    }
+
+    /// The same at a node that is about to take a hash slot over, after its `ASK`.
+    pub(crate) async fn run_asking(&self, call: &Call) -> Result<Vec<Value>, Broken> {
+        self.run_with(std::slice::from_ref(call), true).await
+    }
+
+    async fn run_with(&self, calls: &[Call], asking: bool) -> Result<Vec<Value>, Broken> {
+        let writes = calls.iter().any(|call| call.script.writes());
+        let brief: Vec<_> = calls.iter().map(Call::brief).collect();
+        let mut answers = self.pipeline(&brief, writes, asking).await?;
+        let unknown: Vec<_> = (0..).zip(&answers).filter(|(_, answer)| is_unknown(answer)).map(|(at, _)| at).collect();
+        if unknown.is_empty() {
+            return Ok(answers);
+        }
+        let whole: Vec<_> = unknown.iter().filter_map(|at| calls.get(*at)).map(Call::whole).collect();
+        let second = self.pipeline(&whole, writes, asking).await?;
+        for (at, answer) in unknown.into_iter().zip(second) {
+            if let Some(slot) = answers.get_mut(at) {
+                *slot = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Sends plain commands in one round trip; with `writes`, their acknowledgement by a replica belongs to it.
+    pub(crate) async fn pipeline(
+        &self,
+        commands: &[redis::Cmd],
+        writes: bool,
+        asking: bool,
+    ) -> Result<Vec<Value>, Broken> {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.seats.len().max(1);
+        let Some(seat) = self.seats.get(at) else {
+            return Err(Broken::NotSent(Refused::NoConnection.into()));
+        };
+        let connection = in_time(self.timeout, self.connection(seat)).await;
+        let (seat, mut connection) = match connection.unwrap_or_else(|| Err(Refused::NoConnection.into())) {
+            Ok(connection) => (seat, connection),
+            // When the server has just come back, others may have a connection already.
+            Err(error) => self.live().ok_or(Broken::NotSent(error))?,
+        };
+        let mut pipeline = redis::pipe();
+        for command in commands {
+            if asking {
+                pipeline.add_command(redis::cmd("ASKING"));
+            }
+            pipeline.add_command(command.clone());
+        }
+        let wait = match self.replication {
+            Replication::OneReplica { within } if writes => Some(within),
+            Replication::OneReplica { .. } | Replication::Unacknowledged => None,
+        };
+        if let Some(within) = wait {
+            // At least a millisecond: zero would wait for ever.
+            pipeline.cmd("WAIT").arg(1).arg(within.as_millis().max(1));
+        }
+        let answers = match connection.inner.req_packed_commands(&pipeline, 0, pipeline.len()).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                if is_lost(&error) {
+                    Self::discard(seat, &connection).await;
+                }
+                return Err(Broken::Lost(StoreError::unavailable(error)));
+            }
+        };
+        if any_elsewhere(&answers) {
+            Self::discard(seat, &connection).await;
+        }
+        self.acknowledged(answers, commands.len(), wait.is_some(), asking)
+    }
+
+    /// The answers to the commands themselves, unless no replica has what they wrote.
+    fn acknowledged(
+        &self,
+        mut answers: Vec<Value>,
+        commands: usize,
+        waited: bool,
+        asking: bool,
+    ) -> Result<Vec<Value>, Broken> {
+        let replicas = if waited { answers.pop() } else { None };
+        if asking {
+            answers = answers.into_iter().skip(1).step_by(2).collect();
+        }
+        if answers.len() != commands {
+            return Err(Broken::Lost(Refused::Answer.into()));
+        }
+        // What was refused was not written, so nobody has to acknowledge it.
+        let refused = answers.iter().all(|answer| matches!(answer, Value::ServerError(_)));
+        match replicas {
+            None => Ok(answers),
+            Some(_) if refused => Ok(answers),
+            Some(Value::Int(1..)) => Ok(answers),
+            Some(_) => {
+                tracing::warn!(server = self.address.name(), "no replica acknowledged a write");
+                Err(Broken::Lost(Refused::NotReplicated.into()))
+            }
+        }
+    }
+
+    /// A connection of its own, on which nothing is asked in turn. What the server pushes goes to `pushed`.
+    pub(crate) async fn listen(
+        &self,
+        pushed: impl Fn(PushInfo) -> Result<(), redis::aio::SendError> + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, StoreError> {
+        self.open(pushed).await.map_err(StoreError::unavailable)
+    }
+
+    async fn connection(&self, seat: &Mutex<Seat>) -> Result<Connection, StoreError> {
+        let mut seat = seat.lock().await;
+        if let Some(connection) = &seat.connection
+            && !connection.closed.load(Ordering::Acquire)
+        {
+            return Ok(connection.clone());
+        }
+        if seat.failed_at.is_some_and(|at| at.elapsed() < BACKOFF) {
+            return Err(Refused::Backoff.into());
+        }
+        match self.connect().await {
+            Ok(connection) => {
+                *seat = Seat { connection: Some(connection.clone()), failed_at: None };
+                Ok(connection)
+            }
+            Err(error) => {
+                *seat = Seat { connection: None, failed_at: Some(Instant::now()) };
+                Err(StoreError::unavailable(error))
+            }
+        }
+    }
+
+    /// A connection that is there.
+    fn live(&self) -> Option<(&Mutex<Seat>, Connection)> {
+        self.seats.iter().find_map(|seat| {
+            let connection = seat.try_lock().ok()?.connection.clone()?;
+            (!connection.closed.load(Ordering::Acquire)).then_some((seat, connection))
+        })
+    }
+
+    async fn discard(seat: &Mutex<Seat>, connection: &Connection) {
+        connection.closed.store(true, Ordering::Release);
+        let mut seat = seat.lock().await;
+        if seat.connection.as_ref().is_some_and(|held| Arc::ptr_eq(&held.closed, &connection.closed)) {
+            seat.connection = None;
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, OpenError> {
+        let closed = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&closed);
+        let noting = move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                noted.store(true, Ordering::Release);
+            }
+            Ok::<_, redis::aio::SendError>(())
+        };
+        let mut inner = self.open(noting).await.map_err(StoreError::unavailable)?;
+        let answer = inner.req_packed_command(&redis::cmd("INFO")).await;
+        let answer = answer.and_then(Value::extract_error).map_err(StoreError::unavailable)?;
+        probe::judge(answer, self.role, self.replication).map_err(StoreError::corrupt)??;
+        Ok(Connection { inner, closed })
+    }
+
+    async fn open(
+        &self,
+        pushed: impl Fn(PushInfo) -> Result<(), redis::aio::SendError> + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let within = match self.replication {
+            Replication::OneReplica { within } => within,
+            Replication::Unacknowledged => Duration::ZERO,
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout.saturating_add(within)))
+            .set_push_sender(pushed);
+        let client = Client::open(self.address.info().clone())?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        // For whoever looks at `CLIENT LIST`.
+        let mut name = redis::cmd("CLIENT");
+        name.arg("SETNAME").arg(&*self.client_name);
+        connection.req_packed_command(&name).await.and_then(Value::extract_error)?;
+        Ok(connection)
+    }
+}
+
+fn is_unknown(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
+}
+
+impl Call {
+    /// By the script's hash.
+    fn brief(&self) -> redis::Cmd {
+        self.command("EVALSHA", self.script.hash())
+    }
+
+    /// With the script itself, which the server then knows.
+    fn whole(&self) -> redis::Cmd {
+        self.command("EVAL", self.script.text())
+    }
+
+    fn command(&self, name: &str, script: &str) -> redis::Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(self.keys.len()).arg(&self.keys);
+        for argument in &self.arguments {
+            command.arg(argument.as_slice());
+        }
+        command
+    }
+}
