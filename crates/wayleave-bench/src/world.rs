@@ -118,6 +118,7 @@ impl World {
             entropy: Arc::new(SystemEntropy),
             authority: Authority::new(AUTHORITY),
             routing: RoutingKey::new(ROUTING),
+            cluster: None,
             rules: Rules { refresh_window: Rules::REFRESH_WINDOW, ..Rules::default() },
             audience: Audience { issuer: "https://bench.invalid".into(), audience: "https://bench.invalid".into() },
             options,

@@ -105,6 +105,7 @@ pub async fn change_account_if(
     id: &AccountId,
     mut change: impl FnMut(&mut Account) -> bool + Send,
 ) -> Result<Option<Account>, ApiError> {
+    app.manager.may_change().await?;
     for _ in 0..8 {
         let Some(mut account) = app.directory.accounts.by_id(id).await? else {
             return Err(ApiError::new(ErrorCode::NotFound));
@@ -175,7 +176,7 @@ pub async fn replace_password(
     };
     let Some(claimed) = claimed.filter(|account| !account.disabled) else { return Ok(None) };
     if let Some(subject) = claimed.subject() {
-        app.manager.subject_changed(&subject);
+        app.manager.subject_changed(&subject).await?;
     }
     if !app.passwords.exchange(id, *set_at, new).await? {
         return Ok(None);
@@ -192,7 +193,7 @@ pub async fn replace_password(
     });
     let settled = settled.await?;
     if let Some(subject) = settled.subject() {
-        app.manager.subject_changed(&subject);
+        app.manager.subject_changed(&subject).await?;
     }
     Ok(Some(settled))
 }

@@ -153,6 +153,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         entropy: Arc::clone(&entropy),
         authority,
         routing: keys.routing(),
+        cluster: None,
         rules: Rules {
             kinds: config.kinds.clone(),
             session_timeout: policy.current().session_timeout(),

@@ -7,6 +7,7 @@ pub use wayleave_core as core;
 
 mod activity;
 mod ambient;
+pub mod cluster;
 mod coherent;
 mod epochs;
 pub mod events;
@@ -14,7 +15,7 @@ pub mod jwt;
 pub mod kv;
 mod manager;
 
-pub use ambient::{SystemClock, SystemEntropy};
+pub use ambient::{SystemClock, SystemEntropy, SystemUptime};
 pub use manager::{
     AccessToken, Background, Ended, ExtendError, Freshness, Issued, Open, OpenError, Opened, Options, Origin, Parts,
     RefreshError, Refreshed, Rules, Session, SessionManager, Shown, TokenView, UpdateError, ValidateError,

@@ -1,4 +1,6 @@
-//! The clock and the source of entropy, so that nothing in the product reaches for the real ones.
+//! Clocks and the source of entropy, so that nothing in the product reaches for the real ones.
+
+use std::time::Duration;
 
 use crate::time::Timestamp;
 
@@ -6,6 +8,13 @@ use crate::time::Timestamp;
 pub trait Clock: Send + Sync {
     /// Now. May step backwards; nothing that was found expired comes back to life when it does.
     fn now(&self) -> Timestamp;
+}
+
+/// Counts time for leases.
+pub trait Uptime: Send + Sync {
+    /// The time since some moment that stays the same while the process runs. Never goes back, whatever happens to the
+    /// clock, and goes on while the process is stopped or the machine sleeps.
+    fn uptime(&self) -> Duration;
 }
 
 /// Gives unpredictable bytes, from the operating system's generator in production.

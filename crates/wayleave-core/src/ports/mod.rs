@@ -16,7 +16,7 @@ pub use accounts::{
     Account, AccountChange, AccountId, Accounts, Credential, Credentials, EmailAddress, InsertAccount, InvalidEmail,
     KnownDevice, KnownDevices,
 };
-pub use ambient::{Clock, Entropy, EntropyFailure};
+pub use ambient::{Clock, Entropy, EntropyFailure, Uptime};
 pub use audit::{AuditLog, AuditQuery, AuditRow, ChainLink, MAX_AUDIT_DETAIL};
 pub use bus::{Bus, Listener, MAX_BUS_MESSAGE};
 pub use counters::{CounterKey, Counters};

@@ -251,7 +251,7 @@ async fn restore(world: &World, emails: &[&str]) {
         let mut account = accounts.by_email(&email.parse().unwrap()).await.unwrap().unwrap();
         account.permissions = Permissions::new(["admin"]).unwrap();
         let _ = accounts.update(&account).await.unwrap();
-        world.app.manager.subject_changed(&account.subject().unwrap());
+        world.app.manager.subject_changed(&account.subject().unwrap()).await.unwrap();
     }
 }
 

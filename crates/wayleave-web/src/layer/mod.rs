@@ -73,6 +73,7 @@ impl SessionLayer {
             entropy: Arc::clone(&options.entropy),
             authority: Authority::new(random),
             routing: keys.routing_key(),
+            cluster: None,
             rules: Rules { kinds, ..Rules::default() },
             // No kind here has signed tokens.
             audience: wayleave::jwt::Audience { issuer: Box::default(), audience: Box::default() },

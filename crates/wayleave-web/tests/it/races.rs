@@ -189,10 +189,10 @@ impl Directory {
         Arc::new(Self(Mutex::new(Standing { active, ..Standing::UNRESTRICTED })))
     }
 
-    fn set(&self, active: bool, world: &World) {
+    async fn set(&self, active: bool, world: &World) {
         self.0.lock().active = active;
         if let Some(manager) = world.layer.manager() {
-            manager.subject_changed(&"user:ann".parse().unwrap());
+            manager.subject_changed(&"user:ann".parse().unwrap()).await.unwrap();
         }
     }
 }
@@ -206,7 +206,7 @@ async fn a_watch_ends_with_the_account() {
         let mut client = world.client();
         client.post("/sign-in/ann").await.ok();
         let mut watch = crate::watching::watch(&world, &client.cookie_header()).await.unwrap();
-        directory.set(false, &world);
+        directory.set(false, &world).await;
         assert!(tokio::time::timeout(minutes(2), watch.ended()).await.is_ok(), "{kept:?}");
     }
 }
@@ -226,13 +226,13 @@ async fn refusals_and_sign_outs_of_the_disabled() {
         assert_eq!(client.post("/sign-in/ann").await.status, StatusCode::UNAUTHORIZED);
         assert_eq!(client.get("/read/cart").await.body, "apples", "{kept:?}");
 
-        directory.set(true, &world);
+        directory.set(true, &world).await;
         let mut client = world.client();
         client.post("/sign-in/ann").await.ok();
         let mut copy = client.clone();
-        directory.set(false, &world);
+        directory.set(false, &world).await;
         client.post_with("/sign-out", &[]).await.ok();
-        directory.set(true, &world);
+        directory.set(true, &world).await;
         assert_eq!(copy.get("/me").await.status == StatusCode::UNAUTHORIZED, kept.revokes(), "{kept:?}");
     }
 }

@@ -171,19 +171,19 @@ async fn standing_counts_at_every_request() {
         let mut client = world.client();
         client.post("/sign-in/admin").await.ok();
         client.get("/may").await.ok();
-        let changed = || {
+        let changed = async || {
             if let Some(manager) = world.layer.manager() {
-                manager.subject_changed(&"user:admin".parse().unwrap());
+                manager.subject_changed(&"user:admin".parse().unwrap()).await.unwrap();
             }
         };
         directory.0.lock().ceiling = Ceiling::Only(Permissions::none());
-        changed();
+        changed().await;
         assert_eq!(client.get("/may").await.status, StatusCode::FORBIDDEN, "{kept:?}");
         directory.0.lock().epoch = 1;
-        changed();
+        changed().await;
         assert_eq!(client.get("/me").await.status, StatusCode::UNAUTHORIZED, "{kept:?}");
         directory.0.lock().active = false;
-        changed();
+        changed().await;
         assert_eq!(client.post("/sign-in/admin").await.status, StatusCode::UNAUTHORIZED, "{kept:?}");
     }
 }

@@ -45,10 +45,21 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 impl SessionManager {
     /// Writes activity, erases pairs and sweeps until `stop`; then writes what is left. None of them waits for another: a
-    /// sweep may be long.
+    /// sweep may be long. Among other nodes, also speaks and listens to them: until this runs, and after it has stopped,
+    /// nothing can be changed then.
     pub async fn run_background(self: Arc<Self>, background: Background, stop: CancellationToken) {
+        let Some(cluster) = self.state.cluster.clone() else { return self.keep_up(background, stop).await };
+        let left = CancellationToken::new();
+        let nodes = cluster.run(|stale| self.forget(stale), left.clone());
+        tokio::join!(nodes, async {
+            self.keep_up(background, stop).await;
+            left.cancel();
+        });
+    }
+
+    async fn keep_up(&self, background: Background, stop: CancellationToken) {
         let Background { flush_every, flush_batch, sweep_every, sweep_batch, erase_every, keep_ended } = background;
-        let (this, stop) = (&*self, &stop);
+        let (this, stop) = (self, &stop);
         tokio::join!(
             repeat(flush_every, stop, move || async move {
                 report("writing activity down", this.flush(flush_batch).await.map(drop));

@@ -12,7 +12,7 @@ use wayleave_core::record::{Client, Record, Revision};
 use super::grounds::Grounds;
 use super::live::{Key, Session};
 use super::open::{self, Draft, Place};
-use super::state::State;
+use super::state::{Made, Notice, State};
 use super::validate::later;
 use super::{Open, OpenError, Opened, Origin, SessionManager, token_lifetime};
 use crate::events::What;
@@ -218,9 +218,11 @@ impl SessionManager {
         telling: Option<Telling<'_>>,
     ) -> Result<Update, StoreError> {
         let slot = changed.slot;
+        let expires = telling.as_ref().is_some_and(|telling| matches!(telling.what, What::Expired(_)));
         let told = telling.map(|Telling { what, origin }| (what, origin.clone()));
         let change = |state: Arc<State>| async move {
             let update = state.store.update(&changed, expected).await?;
+            let stale = if matches!(update, Update::Done(_)) { vec![slot] } else { Vec::new() };
             match &update {
                 Update::Done(record) => {
                     state.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
@@ -230,9 +232,11 @@ impl SessionManager {
                 }
                 Update::Conflict | Update::Missing => {}
             }
-            Ok(update)
+            Ok(Made { outcome: update, stale })
         };
-        self.state.settle([slot; 2], change).await
+        // Whoever asks another node finds it past the same limit.
+        let notice = if expires { Notice::Later } else { Notice::First };
+        self.state.settle([slot; 2], notice, change).await
     }
 }
 

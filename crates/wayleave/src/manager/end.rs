@@ -9,7 +9,7 @@ use wayleave_core::subject::Subject;
 use wayleave_core::token::{RefreshToken, SessionToken};
 
 use super::live::Session;
-use super::state::State;
+use super::state::{Made, Notice, State};
 use super::{Origin, SessionManager, Shown};
 use crate::events::{Cause, What};
 use crate::jwt;
@@ -40,9 +40,10 @@ impl SessionManager {
                 // Also those whose record is gone already, swept in the gap before their activity was written down.
                 Scope::Others { slot, .. } | Scope::All { slot, .. } => state.doubt([slot; 2]),
             }
-            Ok(gone)
+            // Also where nothing was found: what it was to end may still be in another node's memory.
+            Ok(Made { outcome: gone, stale: vec![slot] })
         };
-        self.state.settle([slot; 2], change).await.map(Ended)
+        self.state.settle([slot; 2], Notice::First, change).await.map(Ended)
     }
 
     /// Ends the session with this handle, whoever's it is; `None` when there is none.

@@ -29,6 +29,7 @@ use wayleave_core::time::Timestamp;
 use wayleave_core::token::{SessionToken, TokenHash};
 
 use crate::activity::Pending;
+use crate::cluster::{Cluster, ClusterStatus, Stale, Told};
 use crate::coherent::Coherent;
 use crate::epochs::Epochs;
 use crate::events::Subscription;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub routing: RoutingKey,
     /// Kinds and limits.
     pub rules: Rules,
+    /// The other nodes over the same store; `None` where this process is the only one that writes to it.
+    pub cluster: Option<Arc<Cluster>>,
     /// For kinds with JWT access tokens: who issues and for whom. Keys come by [`SessionManager::set_signing_keys`].
     pub audience: Audience,
     /// Bounds.
@@ -164,11 +167,11 @@ impl SessionManager {
     /// Puts a manager together. It keeps nothing running; see [`SessionManager::run_background`].
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, subjects, clock, entropy, authority, routing, rules, audience, options } = parts;
+        let Parts { store, subjects, clock, entropy, authority, routing, rules, cluster, audience, options } = parts;
         let Options { warm_sessions, unknown_tokens, pending_touches } = options;
         let (warm, pending) = (Coherent::new(warm_sessions), Pending::new(pending_touches));
         Self {
-            state: Arc::new(State::new(store, Arc::clone(&clock), warm, pending, Cache::new(unknown_tokens))),
+            state: Arc::new(State::new(store, Arc::clone(&clock), cluster, warm, pending, Cache::new(unknown_tokens))),
             subjects,
             clock,
             entropy,
@@ -214,12 +217,74 @@ impl SessionManager {
         &self.audience
     }
 
+    /// Waits a while until other nodes can hear of changes: to be called before anything is changed beside this manager
+    /// that they keep in memory, like how a subject stands.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when they cannot; nothing may be changed then.
+    pub async fn may_change(&self) -> Result<(), StoreError> {
+        match &self.state.cluster {
+            Some(cluster) => cluster.may_change().await,
+            None => Ok(()),
+        }
+    }
+
     /// To be called when a subject's standing changed: permissions, epoch, disabled. Its sessions are judged anew at
-    /// their next request.
-    pub fn subject_changed(&self, subject: &Subject) {
+    /// their next request, on every node.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when other nodes could not be told yet. Here it is in force.
+    pub async fn subject_changed(&self, subject: &Subject) -> Result<(), StoreError> {
         let slot = self.routing.slot_of(subject);
         self.standings.forget(slot, [subject.clone()]);
         self.epochs.advance(slot);
+        self.tell(Told::Subject(slot)).await
+    }
+
+    /// To be called when settings or signing keys changed that all nodes share. Puts nothing in force here.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when other nodes could not be told yet.
+    pub async fn settings_changed(&self) -> Result<(), StoreError> {
+        self.tell(Told::Settings).await
+    }
+
+    /// To be called when something was changed that concerns no one subject: every session is judged anew at its next
+    /// request, on every node.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when other nodes could not be told yet. Here it is in force.
+    pub async fn everything_changed(&self) -> Result<(), StoreError> {
+        self.forget_everything();
+        self.tell(Told::Everything).await
+    }
+
+    async fn tell(&self, told: Told<'_>) -> Result<(), StoreError> {
+        match &self.state.cluster {
+            Some(cluster) => cluster.tell(told).await,
+            None => Ok(()),
+        }
+    }
+
+    /// How this node stands among the others; `None` where there are none.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterStatus> {
+        self.state.cluster.as_ref().map(|cluster| cluster.status())
+    }
+
+    /// Drops what another node has made stale.
+    fn forget(&self, stale: &Stale) {
+        let Stale { sessions, subjects, everything } = stale;
+        if *everything {
+            return self.forget_everything();
+        }
+        for slot in subjects {
+            self.standings.forget_slot(*slot);
+            self.epochs.advance(*slot);
+        }
+        for slot in sessions {
+            self.state.warm.forget_slot(*slot);
+        }
     }
 
     /// Drops everything that memory holds, so that the next request of every session asks the store: for when
@@ -299,7 +364,9 @@ impl SessionManager {
 
     /// How a subject stands, from memory or from the directory.
     async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
-        if let Some(standing) = self.standings.find(subject) {
+        if self.state.may_answer()
+            && let Some(standing) = self.standings.find(subject)
+        {
             return Ok(standing);
         }
         let before = self.standings.before(self.routing.slot_of(subject));

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::grounds::Grounds;
 use super::live::{Key, Live};
-use super::state::State;
+use super::state::{Made, Notice, State};
 use super::{Origin, SessionManager, token_lifetime};
 use crate::events::{Cause, What};
 use crate::jwt::{self, Claims};
@@ -183,7 +183,7 @@ impl SessionManager {
             let (inserted, origin) = (Arc::clone(&record), origin.clone());
             let new = New { record: inserted, key, live, place, replaced_slot };
             let change = |state: Arc<State>| async move { put(&state, new, &origin, now).await };
-            match self.state.settle(slots, change).await? {
+            match self.state.settle(slots, Notice::First, change).await? {
                 Put::In { evicted } => return Ok(Some(Opened { record, issued, evicted })),
                 Put::OverLimit => return Err(OpenError::LimitReached),
                 Put::Moved => return Ok(None),
@@ -343,7 +343,7 @@ struct New {
     replaced_slot: Slot,
 }
 
-async fn put(state: &State, new: New, origin: &Origin, now: Timestamp) -> Result<Put, StoreError> {
+async fn put(state: &State, new: New, origin: &Origin, now: Timestamp) -> Result<Made<Put>, StoreError> {
     let New { record, key, live, place, replaced_slot } = new;
     let replaces = place.replaces();
     let (limit, refuses) = match place {
@@ -382,7 +382,10 @@ async fn put(state: &State, new: New, origin: &Origin, now: Timestamp) -> Result
                 state.warm.fill(before, key, live);
             }
             state.publish(What::Created, Some(&record), origin);
-            Ok(Put::In { evicted })
+            let replaced = replaced.is_some().then_some(replaced_slot);
+            // Where there is a limit, those that had ended were marked.
+            let of_subject = limit.is_some().then_some(record.slot);
+            Ok(Made { outcome: Put::In { evicted }, stale: replaced.into_iter().chain(of_subject).collect() })
         }
         Insert::Refused => {
             if let Some(ended) = ending {
@@ -393,10 +396,10 @@ async fn put(state: &State, new: New, origin: &Origin, now: Timestamp) -> Result
                 state.publish_gone(What::Revoked(Cause::Replaced), &gone, origin);
             }
             state.publish_refused(&record, origin);
-            Ok(Put::OverLimit)
+            Ok(Made { outcome: Put::OverLimit, stale: vec![record.slot, replaced_slot] })
         }
-        Insert::Exists => Ok(Put::Exists),
-        Insert::Conflict => Ok(Put::Moved),
+        Insert::Exists => Ok(Made::quietly(Put::Exists)),
+        Insert::Conflict => Ok(Made::quietly(Put::Moved)),
     }
 }
 

@@ -14,7 +14,7 @@ use wayleave_core::token::{RefreshToken, SessionToken};
 use super::grounds::Grounds;
 use super::live::Key;
 use super::open::Issued;
-use super::state::State;
+use super::state::{Made, Notice, State};
 use super::validate::Passed;
 use super::{OpenError, Origin, SessionManager, Shown, token_lifetime};
 use crate::events::{Cause, What};
@@ -134,7 +134,7 @@ impl SessionManager {
         };
         let origin = shown.origin.clone();
         let change = |state: Arc<State>| async move { rotate(&state, &exchange, &origin).await };
-        match self.state.settle([record.slot; 2], change).await? {
+        match self.state.settle([record.slot; 2], Notice::First, change).await? {
             Rotate::Done { record, .. } => Ok(refreshed(record, pair, false)),
             Rotate::Repeat { record, sealed_pair } => match over {
                 Some(limit) => {
@@ -168,7 +168,7 @@ struct Exchange {
 }
 
 /// Exchanges the pair, drops from memory what that ended, and keeps what came of it.
-async fn rotate(state: &State, exchange: &Exchange, origin: &Origin) -> Result<Rotate, StoreError> {
+async fn rotate(state: &State, exchange: &Exchange, origin: &Origin) -> Result<Made<Rotate>, StoreError> {
     let Exchange { rotation, held, format, grounds } = exchange;
     let mut before = state.warm.before(held.slot);
     let outcome = state.store.rotate(rotation).await?;
@@ -188,9 +188,9 @@ async fn rotate(state: &State, exchange: &Exchange, origin: &Origin) -> Result<R
                 state.publish_gone(What::Revoked(Cause::Reuse), gone, origin);
             }
         }
-        Rotate::Repeat { .. } | Rotate::Expired(..) | Rotate::Unknown => {}
+        Rotate::Repeat { .. } | Rotate::Expired(..) | Rotate::Unknown => return Ok(Made::quietly(outcome)),
     }
-    Ok(outcome)
+    Ok(Made { outcome, stale: vec![held.slot] })
 }
 
 fn refreshed(record: Arc<Record>, pair: Pair, repeated: bool) -> Refreshed {

@@ -15,6 +15,7 @@ use wayleave_core::token::TokenHash;
 use super::Origin;
 use super::live::{Key, Live};
 use crate::activity::Pending;
+use crate::cluster::{Cluster, Told};
 use crate::coherent::{Before, Coherent};
 use crate::events::{Event, Subscribers, What};
 
@@ -27,6 +28,8 @@ const UNDER_WAY: usize = 10_000;
 pub(super) struct State {
     pub(super) store: Arc<dyn SessionStore>,
     pub(super) clock: Arc<dyn Clock>,
+    /// The other nodes, if there may be some.
+    pub(super) cluster: Option<Arc<Cluster>>,
     pub(super) warm: Coherent<Key, Arc<Live>>,
     pub(super) pending: Pending,
     pub(super) subscribers: Subscribers,
@@ -34,6 +37,29 @@ pub(super) struct State {
     pub(super) replaced: Cache<TokenHash, Timestamp>,
     turns: [Mutex<()>; TURNS],
     under_way: Arc<Semaphore>,
+}
+
+/// A change that was made.
+pub(super) struct Made<T> {
+    pub(super) outcome: T,
+    /// The slots whose sessions other nodes must ask the store about again.
+    pub(super) stale: Vec<Slot>,
+}
+
+impl<T> Made<T> {
+    /// A change that no other node can hold anything of.
+    pub(super) const fn quietly(outcome: T) -> Self {
+        Self { outcome, stale: Vec::new() }
+    }
+}
+
+/// How the other nodes hear of a change.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Before anybody is told that it was made. It is not begun while they cannot hear of it.
+    First,
+    /// When they can: for what each of them finds out by itself, too.
+    Later,
 }
 
 /// Too many changes are under way already.
@@ -45,13 +71,14 @@ impl State {
     pub(super) fn new(
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
+        cluster: Option<Arc<Cluster>>,
         warm: Coherent<Key, Arc<Live>>,
         pending: Pending,
         replaced: Cache<TokenHash, Timestamp>,
     ) -> Self {
         let turns = std::array::from_fn(|_| Mutex::new(()));
         let under_way = Arc::new(Semaphore::new(UNDER_WAY));
-        Self { store, clock, warm, pending, subscribers: Subscribers::default(), replaced, turns, under_way }
+        Self { store, clock, cluster, warm, pending, subscribers: Subscribers::default(), replaced, turns, under_way }
     }
 
     /// Carries out `change`, which calls the store and then drops from memory what that made stale.
@@ -59,36 +86,55 @@ impl State {
     /// It runs to its end although the caller be dropped on the way: a client that hangs up during its sign-out must
     /// not leave a session in memory that the store has ended. It waits for other changes of its slots: whoever ends a
     /// session must find memory as the changes before it left it. And when it fails, nothing of its slots stays in
-    /// memory, because what was not answered may have happened all the same.
+    /// memory, because what was not answered may have happened all the same. The other nodes are told of it after the
+    /// turn, as `notice` says.
     ///
     /// # Errors
-    /// That of `change`, and [`StoreError::Unavailable`] when too many are under way; nothing was begun then.
+    /// That of `change`; [`StoreError::Unavailable`] when too many are under way or the other nodes cannot be told;
+    /// nothing was begun then. The same when they could not be told afterwards.
     pub(super) async fn settle<T, F>(
         self: &Arc<Self>,
         slots: [Slot; 2],
+        notice: Notice,
         change: impl FnOnce(Arc<Self>) -> F,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+        F: Future<Output = Result<Made<T>, StoreError>> + Send + 'static,
     {
         let permit = Arc::clone(&self.under_way).try_acquire_owned().map_err(|_| StoreError::unavailable(Crowded))?;
         let state = Arc::clone(self);
         let change = change(Arc::clone(self));
         let whole = async move {
             let _permit = permit;
-            let _turn = state.turn(slots).await;
-            let result = change.await;
-            if result.is_err() {
-                state.doubt(slots);
+            if let (Some(cluster), Notice::First) = (&state.cluster, notice) {
+                cluster.may_change().await?;
             }
-            result
+            let turn = state.turn(slots).await;
+            let made = change.await;
+            if made.is_err() {
+                state.doubt(slots);
+                state.mention(slots);
+            }
+            drop(turn);
+            let Made { outcome, stale } = made?;
+            if let Some(cluster) = &state.cluster
+                && !stale.is_empty()
+            {
+                let told = Told::Sessions(&stale);
+                match notice {
+                    Notice::First => cluster.tell(told).await?,
+                    Notice::Later => cluster.mention(told),
+                }
+            }
+            Ok(outcome)
         };
         match Handle::try_current() {
             Ok(runtime) => match runtime.spawn(whole.in_current_span()).await {
                 Ok(result) => result,
                 Err(lost) => {
                     self.doubt(slots);
+                    self.mention(slots);
                     Err(StoreError::unavailable(lost))
                 }
             },
@@ -109,6 +155,18 @@ impl State {
             Some(_) | None => None,
         };
         [low_turn, high_turn]
+    }
+
+    /// Lets the other nodes know that something may have happened.
+    fn mention(&self, slots: [Slot; 2]) {
+        if let Some(cluster) = &self.cluster {
+            cluster.mention(Told::Sessions(&slots));
+        }
+    }
+
+    /// Whether memory may answer: whether this node would have heard of what others did.
+    pub(super) fn may_answer(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.is_leased())
     }
 
     /// Drops every session of the slots from memory.

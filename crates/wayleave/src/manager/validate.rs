@@ -164,6 +164,9 @@ impl SessionManager {
 
     /// The answer from memory, if it can be given there. Everything but "valid" is left to the store.
     fn warm_session(&self, view: &TokenView, shown: &Shown, now: Timestamp) -> Option<Session> {
+        if !self.state.may_answer() {
+            return None;
+        }
         let live = self.state.warm.find(&view.key)?;
         if live.epoch != self.epochs.of(view.slot) || live.passed(now) || !live.judged_for(shown.fingerprint) {
             return None;

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wayleave::cluster::Cluster;
 use wayleave::core::authentication::{Authority, Evidence, Level, Method, Prover};
 use wayleave::core::entries::Entries;
 use wayleave::core::memory::{DirectoryLimits, MemoryDirectory, MemoryOptions, MemoryStore};
@@ -84,14 +85,19 @@ impl World {
             accounts,
             gate,
         };
-        Self { manager: manager(options, rules(), &shared), shared }
+        Self { manager: manager(options, rules(), None, &shared), shared }
     }
 
     /// Another node, with nothing in its memory.
     pub(crate) fn second_node(&self) -> Self {
         let rules = (*self.manager.rules()).clone();
         let shared = self.shared.clone();
-        Self { manager: manager(Options::default(), rules, &shared), shared }
+        Self { manager: manager(Options::default(), rules, None, &shared), shared }
+    }
+
+    /// Another node, which hears of the others.
+    pub(crate) fn node_of(&self, options: Options, cluster: &Arc<Cluster>) -> Arc<SessionManager> {
+        manager(options, (*self.manager.rules()).clone(), Some(Arc::clone(cluster)), &self.shared)
     }
 
     /// A person with the usual permissions.
@@ -131,7 +137,7 @@ impl World {
     /// Changes an account, and tells the manager.
     pub(crate) async fn edit_and_tell(&self, subject: &Subject, change: impl FnOnce(&mut Account)) {
         self.edit(subject, change).await;
-        self.manager.subject_changed(subject);
+        self.manager.subject_changed(subject).await.unwrap();
     }
 
     /// What `subject` proved right now.
@@ -250,7 +256,7 @@ pub(crate) fn refresh_verdict(result: &Result<wayleave::Refreshed, RefreshError>
     }
 }
 
-fn manager(options: Options, rules: Rules, shared: &Shared) -> Arc<SessionManager> {
+fn manager(options: Options, rules: Rules, cluster: Option<Arc<Cluster>>, shared: &Shared) -> Arc<SessionManager> {
     let Shared { clock, entropy, store, directory, accounts: _, gate } = shared;
     let subjects = ParkingSubjects { inner: Arc::clone(directory) as Arc<dyn Subjects>, gate: Arc::clone(gate) };
     let manager = SessionManager::new(Parts {
@@ -260,6 +266,7 @@ fn manager(options: Options, rules: Rules, shared: &Shared) -> Arc<SessionManage
         entropy: Arc::clone(entropy) as Arc<dyn Entropy>,
         authority: authority(),
         routing: routing(),
+        cluster,
         rules,
         audience: audience(),
         options,

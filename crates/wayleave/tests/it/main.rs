@@ -3,6 +3,7 @@
 
 mod background;
 mod change;
+mod cluster;
 mod coherence;
 mod end;
 mod events;

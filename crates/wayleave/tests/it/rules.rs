@@ -265,7 +265,7 @@ async fn a_change_of_one_subject_leaves_the_others_warm() {
         assert_eq!(world.verdict(token).await, Verdict::Valid);
     }
     world.store.faults().reset();
-    world.manager.subject_changed(&changed);
+    world.manager.subject_changed(&changed).await.unwrap();
     for token in &tokens {
         assert_eq!(world.verdict(token).await, Verdict::Valid);
     }

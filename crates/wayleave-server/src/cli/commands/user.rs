@@ -249,7 +249,7 @@ async fn change(
         match app.directory.accounts.update(&after).await? {
             AccountChange::Done(revision) => {
                 after.revision = revision;
-                app.manager.subject_changed(&subject(&after)?);
+                app.manager.subject_changed(&subject(&after)?).await?;
                 return Ok((before, after));
             }
             AccountChange::Missing => return Err(Obstacle::NoAccount.into()),

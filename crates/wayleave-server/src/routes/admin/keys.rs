@@ -83,11 +83,13 @@ pub async fn rotate(State(app): State<Arc<App>>, context: Context) -> Result<Env
     if let Some(reason) = stands_in_the_way(&held, now) {
         return Err(ApiError::new(ErrorCode::Conflict).with_details(json!({ "reason": reason.as_str() })));
     }
+    app.manager.may_change().await?;
     let (keys, _) = app.signing.rotate().await?;
     let newest = keys.keys().first().map(|key| key.name().as_str().to_owned());
     let list = SigningKeyList::of(&keys, now);
     app.manager.set_signing_keys(keys);
     app.record(Entry { detail: Some(json!({ "kid": newest })), ..entry(&context, "key.rotated") });
+    app.manager.settings_changed().await?;
     Ok(Envelope::new(list))
 }
 

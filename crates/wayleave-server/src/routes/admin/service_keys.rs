@@ -159,14 +159,16 @@ pub async fn revoke(State(app): State<Arc<App>>, context: Context, Path(name): P
     let missing = || ApiError::new(ErrorCode::NotFound);
     let keys = &app.directory.service_keys;
     let held = keys.by_name(&name).await?.ok_or_else(missing)?;
+    app.manager.may_change().await?;
     let revoked = keys.revoke(&name, app.now()).await;
     // Every subject of the service stands differently now, and there may be many. Also when it failed: the answer may
     // be lost and the key withdrawn.
-    app.manager.forget_everything();
+    let told = app.manager.everything_changed().await;
     revoked?;
     if held.revoked_at.is_none() {
         app.record(Entry { detail: Some(json!({ "name": name })), ..entry(&context, "service_key.revoked") });
     }
+    told?;
     Ok(Done::YES)
 }
 

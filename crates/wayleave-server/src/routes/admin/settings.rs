@@ -75,6 +75,7 @@ pub async fn change(
     if !problems.is_empty() {
         return Err(ApiError::validation(&problems));
     }
+    app.manager.may_change().await?;
     let before = app.policy.current();
     let expected = (revision > 0).then_some(Revision(revision));
     let after = app.policy.change(policy, expected, app.now()).await.map_err(|error| match error {
@@ -86,5 +87,6 @@ pub async fn change(
         detail: Some(json!({ "before": before.policy, "after": after.policy })),
         ..entry(&context, "settings.changed")
     });
+    app.manager.settings_changed().await?;
     Ok(Envelope::new(SettingsAnswer::of(&after)))
 }

@@ -238,7 +238,7 @@ async fn disabling_ends_everything_at_once() {
             account.epoch += 1;
             let changed = world.app.directory.accounts.update(&account).await.unwrap();
             assert!(matches!(changed, AccountChange::Done(_)));
-            world.app.manager.subject_changed(&subject(&ann.id.to_string()));
+            world.app.manager.subject_changed(&subject(&ann.id.to_string())).await.unwrap();
         }
         world.assert_unknown(&cookie, "of somebody disabled").await;
         world.assert_unknown(tokens["session_token"].as_str().unwrap(), "of somebody disabled").await;

@@ -172,7 +172,7 @@ pub async fn change(
     })
     .await;
     // Also when it failed: the answer may be lost and the change made.
-    app.manager.subject_changed(&subject);
+    let told = app.manager.subject_changed(&subject).await;
     let after = changed?;
     let entry = |event| Entry { subject: Some(subject.as_str().into()), ..entry(&context, event) };
     for (event, facts, lists) in events(&before, &after) {
@@ -185,7 +185,7 @@ pub async fn change(
             *account = Account { epoch, last_sign_in_at, revision, ..before.clone() };
         })
         .await;
-        app.manager.subject_changed(&subject);
+        app.manager.subject_changed(&subject).await?;
         for (event, facts, lists) in events(&after, &restored?) {
             let entry = Entry { reason: Some("last_administrator"), ..entry(event) };
             record(&app, &entry, &facts, &lists);
@@ -196,6 +196,7 @@ pub async fn change(
         let cause = if after.disabled { Cause::SubjectDisabled } else { Cause::Administrator };
         app.manager.end_all(&subject, None, cause, &context.as_actor()).await?;
     }
+    told?;
     Ok(Envelope::new(Person::of(&after)))
 }
 

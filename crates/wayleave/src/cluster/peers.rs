@@ -1,0 +1,221 @@
+//! What a node knows of the others: from what they say, and from their silence.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Timing;
+use super::message::NodeId;
+
+/// Most nodes that are kept apart. With more, nobody's acknowledgement is waited for any more, only leases.
+const MAX_PEERS: usize = 256;
+/// How long a node that left or fell silent is remembered.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+
+#[derive(Default)]
+pub(super) struct Peers {
+    nodes: HashMap<NodeId, Peer>,
+    /// Until when somebody may have a lease who is not in here.
+    crowded_until: Duration,
+}
+
+struct Peer {
+    /// The last of its messages.
+    sequence: u64,
+    heard_at: Duration,
+    /// Up to which of our messages it has acted on all.
+    acked: u64,
+    presence: Presence,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Presence {
+    Here,
+    /// It may have made a change just before it was not heard any more, and told nobody.
+    Silent,
+    /// What it may have begun then has ended, too.
+    Lost,
+    /// It said goodbye.
+    Left,
+}
+
+/// How a message follows on those before.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// It is the next one.
+    Next,
+    /// Something before it was missed.
+    Gap,
+    /// It was heard before.
+    Old,
+}
+
+/// What a message tells of its sender.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Heard {
+    pub(super) from: NodeId,
+    pub(super) sequence: u64,
+    pub(super) bye: bool,
+    /// Up to which of our messages it has acted on all, if it says so.
+    pub(super) acked: Option<u64>,
+    /// The last of our own messages that came back before this one.
+    pub(super) own: u64,
+    pub(super) at: Duration,
+}
+
+impl Peers {
+    pub(super) fn hear(&mut self, heard: Heard, timing: Timing) -> Order {
+        let Heard { from, sequence, bye, acked, own, at } = heard;
+        let presence = if bye { Presence::Left } else { Presence::Here };
+        if let Some(peer) = self.nodes.get_mut(&from) {
+            if sequence <= peer.sequence {
+                return Order::Old;
+            }
+            let order = if sequence == peer.sequence + 1 { Order::Next } else { Order::Gap };
+            peer.sequence = sequence;
+            peer.heard_at = at;
+            peer.presence = presence;
+            peer.acked = peer.acked.max(acked.unwrap_or_default());
+            return order;
+        }
+        self.make_room();
+        if self.nodes.len() < MAX_PEERS {
+            // Whatever we said before was in force before it had anything in memory.
+            let acked = own.max(acked.unwrap_or_default());
+            self.nodes.insert(from, Peer { sequence, heard_at: at, acked, presence });
+        } else {
+            self.crowded_until = at + timing.surely_over();
+        }
+        if sequence == 1 && self.nodes.contains_key(&from) { Order::Next } else { Order::Gap }
+    }
+
+    /// Forgets one that is gone, where there is no room for another.
+    fn make_room(&mut self) {
+        if self.nodes.len() < MAX_PEERS {
+            return;
+        }
+        let gone = |peer: &Peer| matches!(peer.presence, Presence::Left | Presence::Lost);
+        let oldest = self.nodes.iter().filter(|(_, peer)| gone(peer)).min_by_key(|(_, peer)| peer.heard_at);
+        if let Some(node) = oldest.map(|(node, _)| *node) {
+            self.nodes.remove(&node);
+        }
+    }
+
+    /// Whether somebody fell silent, so that what memory holds may be stale without anybody having said so.
+    pub(super) fn fell_silent(&mut self, now: Duration, timing: Timing) -> bool {
+        let mut fell_silent = false;
+        for peer in self.nodes.values_mut() {
+            let silence = now.saturating_sub(peer.heard_at);
+            let next = match peer.presence {
+                Presence::Here if silence >= timing.silence() => Presence::Silent,
+                Presence::Silent if silence >= timing.silence() + timing.write => Presence::Lost,
+                same => same,
+            };
+            fell_silent |= next != peer.presence;
+            peer.presence = next;
+        }
+        self.nodes.retain(|_, peer| {
+            now.saturating_sub(peer.heard_at) < REMEMBERED || matches!(peer.presence, Presence::Here | Presence::Silent)
+        });
+        fell_silent
+    }
+
+    /// Up to which of our messages everybody has acted who may have a lease.
+    pub(super) fn all_acked(&self, now: Duration, timing: Timing) -> u64 {
+        if now < self.crowded_until {
+            return 0;
+        }
+        let acked = self.nodes.values().filter(|peer| peer.may_hold_lease(now, timing)).map(|peer| peer.acked);
+        acked.min().unwrap_or(u64::MAX)
+    }
+
+    /// How many others live.
+    pub(super) fn live(&self) -> usize {
+        self.nodes.values().filter(|peer| peer.presence == Presence::Here).count()
+    }
+}
+
+impl Peer {
+    fn may_hold_lease(&self, now: Duration, timing: Timing) -> bool {
+        self.presence != Presence::Left && now.saturating_sub(self.heard_at) < timing.surely_over()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMING: Timing =
+        Timing { beat: Duration::from_millis(500), lease: Duration::from_secs(2), write: Duration::from_secs(30) };
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn heard(node: u8, sequence: u64, at: u64) -> Heard {
+        Heard { from: NodeId([node; 16]), sequence, bye: false, acked: None, own: 0, at: seconds(at) }
+    }
+
+    #[test]
+    fn gaps_and_repetitions_are_noticed() {
+        let mut peers = Peers::default();
+        let mut orders = Vec::new();
+        for sequence in [1, 2, 2, 1, 4, 3, 5] {
+            orders.push(peers.hear(heard(1, sequence, 0), TIMING));
+        }
+        use Order::{Gap, Next, Old};
+        assert_eq!(orders, [Next, Next, Old, Old, Gap, Old, Next]);
+        assert_eq!(peers.hear(heard(2, 7, 0), TIMING), Gap, "what came before it, nobody heard");
+    }
+
+    #[test]
+    fn silence_is_told_when_a_lease_is_over_and_again_when_a_write_is() {
+        let mut peers = Peers::default();
+        peers.hear(heard(1, 1, 0), TIMING);
+        peers.hear(Heard { bye: true, ..heard(2, 1, 0) }, TIMING);
+        let told: Vec<_> =
+            [1, 2, 3, 31, 32, 33].into_iter().filter(|at| peers.fell_silent(seconds(*at), TIMING)).collect();
+        assert_eq!(told, [2, 32]);
+        assert_eq!(peers.live(), 0);
+        assert_eq!(peers.hear(heard(1, 2, 40), TIMING), Order::Next, "it is remembered");
+        assert_eq!(peers.live(), 1);
+        assert!(peers.fell_silent(seconds(43), TIMING), "as before");
+    }
+
+    #[test]
+    fn all_have_acted_when_the_last_of_those_with_a_lease_has() {
+        let mut peers = Peers::default();
+        assert_eq!(peers.all_acked(seconds(0), TIMING), u64::MAX);
+        peers.hear(Heard { own: 4, ..heard(1, 1, 10) }, TIMING);
+        assert_eq!(peers.all_acked(seconds(10), TIMING), 4, "what was before it, it never held");
+        peers.hear(Heard { acked: Some(9), ..heard(2, 1, 10) }, TIMING);
+        peers.hear(Heard { acked: Some(7), own: 9, ..heard(1, 2, 11) }, TIMING);
+        assert_eq!(peers.all_acked(seconds(11), TIMING), 7);
+        assert_eq!(peers.all_acked(seconds(12), TIMING), 7);
+        assert_eq!(peers.all_acked(seconds(16), TIMING), u64::MAX, "their leases are over");
+        peers.hear(Heard { acked: Some(3), own: 9, ..heard(1, 3, 16) }, TIMING);
+        assert_eq!(peers.all_acked(seconds(16), TIMING), 7, "never goes back");
+        peers.hear(Heard { bye: true, ..heard(1, 4, 16) }, TIMING);
+        assert_eq!(peers.all_acked(seconds(16), TIMING), u64::MAX);
+    }
+
+    #[test]
+    fn more_nodes_than_can_be_kept_apart_are_all_waited_for_by_their_leases() {
+        let mut peers = Peers::default();
+        let node = |n: u16| {
+            let mut id = [0; 16];
+            id[..2].copy_from_slice(&n.to_be_bytes());
+            NodeId(id)
+        };
+        let most = u16::try_from(MAX_PEERS).unwrap();
+        for n in 0..most {
+            peers.hear(Heard { from: node(n), own: 5, ..heard(0, 1, 0) }, TIMING);
+        }
+        assert_eq!(peers.all_acked(seconds(0), TIMING), 5);
+        assert_eq!(peers.hear(Heard { from: node(most), ..heard(0, 1, 0) }, TIMING), Order::Gap);
+        assert_eq!(peers.all_acked(seconds(0), TIMING), 0);
+        peers.hear(Heard { from: node(3), bye: true, own: 5, ..heard(0, 2, 0) }, TIMING);
+        assert_eq!(peers.hear(Heard { from: node(most), own: 6, ..heard(0, 2, 4) }, TIMING), Order::Gap);
+        assert_eq!(peers.hear(Heard { from: node(most), ..heard(0, 3, 4) }, TIMING), Order::Next);
+        assert_eq!(peers.all_acked(seconds(4), TIMING), 6);
+    }
+}
