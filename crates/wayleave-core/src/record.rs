@@ -1,5 +1,6 @@
 //! The record of one session: everything a store keeps, and nothing that a token reveals.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::authentication::Authentication;
@@ -166,6 +167,13 @@ pub struct Activity {
 }
 
 impl Activity {
+    /// Whether the session went unused for too long at `now`, where `limit` is the idle limit in force. It holds twice: as
+    /// it stood at the activity, and as it stands now. So lowering it acts at once and raising it revives nothing.
+    #[must_use]
+    pub fn is_idle(self, now: Timestamp, limit: Option<Duration>) -> bool {
+        self.idle_expires_at.is_some_and(|end| now >= end) || limit.is_some_and(|limit| now >= self.seen_at.plus(limit))
+    }
+
     /// This activity moved forward by `new`: of both times the later one. Nothing moves back.
     ///
     /// No idle end is later than any. But where `new` is not the later activity, that it has none says nothing of the
@@ -219,9 +227,6 @@ impl Times {
     /// Which limit, if any, was passed at `now`, where `idle` is the idle limit in force and `activity` the latest
     /// that is known. All boundaries are closed: the instant of the limit itself is too late (R013).
     ///
-    /// The idle limit holds twice: as it stood at the activity, and as it stands now. So lowering it acts at once and
-    /// raising it revives nothing.
-    ///
     /// A session that was opened in the future counts as past its absolute limit: under the wrong clock that opened it,
     /// it got an end that lies as far ahead.
     #[must_use]
@@ -229,17 +234,22 @@ impl Times {
         if now >= self.absolute_expires_at {
             return Some(Limit::Absolute);
         }
-        let Activity { seen_at, idle_expires_at } = activity;
-        if self.expired_at.is_some()
-            || idle_expires_at.is_some_and(|end| now >= end)
-            || idle.is_some_and(|limit| now >= seen_at.plus(limit))
-        {
+        if self.expired_at.is_some() || activity.is_idle(now, idle) {
             return Some(Limit::Idle);
         }
         if opened_ahead(self.created_at, now) {
             return Some(Limit::Absolute);
         }
         if now >= self.token_expires_at { Some(Limit::Token) } else { None }
+    }
+
+    /// Outside of which [`Self::passed`] finds a limit whatever the activity is; inside, only the idle limit can have
+    /// been passed.
+    #[must_use]
+    pub fn span(&self) -> Range<Timestamp> {
+        let end = if self.expired_at.is_some() { Timestamp::MIN } else { self.token_expires_at };
+        // See `opened_ahead`.
+        self.created_at.minus(MAX_CLOCK_SKEW)..end.min(self.absolute_expires_at)
     }
 }
 

@@ -37,8 +37,23 @@ pub(crate) struct Coherent<K, V> {
 #[derive(Clone)]
 struct Entry<V> {
     value: V,
-    slot: Slot,
-    forgotten: u64,
+    since: Since,
+}
+
+/// A slot, in the upper 16 bits, and how often it had been forgotten when a value came in.
+#[derive(Copy, Clone, PartialEq, Eq)]
+struct Since(u64);
+
+impl Since {
+    const COUNT: u32 = 48;
+
+    fn new(slot: Slot, forgotten: u64) -> Self {
+        Self(u64::from(slot.0) << Self::COUNT | forgotten & ((1 << Self::COUNT) - 1))
+    }
+
+    fn slot(self) -> Slot {
+        Slot(u16::try_from(self.0 >> Self::COUNT).unwrap_or_default())
+    }
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
@@ -52,8 +67,9 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
     }
 
     pub(crate) fn find(&self, key: &K) -> Option<V> {
-        let Entry { value, slot, forgotten } = self.entries.get(key)?;
-        (self.forgotten(slot)?.load(Ordering::Acquire) == forgotten).then_some(value)
+        let Entry { value, since } = self.entries.get(key)?;
+        let slot = since.slot();
+        (Since::new(slot, self.forgotten(slot)?.load(Ordering::Acquire)) == since).then_some(value)
     }
 
     /// To be called before the store is read.
@@ -69,8 +85,8 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
             if *count == before.invalidations
                 && let Some(forgotten) = self.forgotten(before.slot)
             {
-                let forgotten = forgotten.load(Ordering::Acquire);
-                self.entries.insert(key, Entry { value, slot: before.slot, forgotten });
+                let since = Since::new(before.slot, forgotten.load(Ordering::Acquire));
+                self.entries.insert(key, Entry { value, since });
             }
         }
     }

@@ -210,6 +210,29 @@ fn absurd_times_are_survived() {
     }
 }
 
+/// R013: the span of a record says the same as its limits.
+#[test]
+fn only_the_idle_limit_can_be_passed_within_the_span() {
+    let unused = Activity { seen_at: Timestamp::MAX, idle_expires_at: None };
+    for created in clocks(START) {
+        for (absolute, token) in clocks(START).into_iter().flat_map(|end| clocks(START).map(|token| (end, token))) {
+            for expired_at in [None, Some(START)] {
+                let mut record = record();
+                record.created_at = created;
+                (record.absolute_expires_at, record.token_expires_at) = (absolute, token);
+                record.expired_at = expired_at;
+                let span = record.times().span();
+                for now in clocks(START)
+                    .into_iter()
+                    .chain([created.minus(MAX_CLOCK_SKEW), created.minus(MAX_CLOCK_SKEW).minus(TICK)])
+                {
+                    assert_eq!(span.contains(&now), record.passed(now, None, unused).is_none(), "{now:?} {record:?}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_record_ends_at_its_first_end() {
     type Spoil = fn(&mut Record);

@@ -1,5 +1,6 @@
 //! A session that was judged valid, as memory keeps it and as callers see it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -8,12 +9,12 @@ use wayleave_core::decide::{self, StepUp};
 use wayleave_core::id::SessionId;
 use wayleave_core::permission::Permissions;
 use wayleave_core::policy::{FingerprintMode, KindName, TokenFormat};
-use wayleave_core::record::{Activity, Fingerprint, Record, Times};
+use wayleave_core::record::{Activity, Fingerprint, Record};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenHash;
 
-/// What a warm session is found by: the hash of its opaque token, or its id for those with JWTs.
+/// What a session is found by: the hash of its opaque token, or its id for those with JWTs.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Token(TokenHash),
@@ -30,25 +31,44 @@ impl Key {
     }
 }
 
+/// What memory finds a session by: 128 bits of its [`Key`], which are random to everybody who does not hold its token.
+/// Whoever wanted to be taken for another session would have to find a token whose SHA-256 begins with given 16 bytes.
+/// Half of it, because every line that the processor fetches counts.
+#[derive(Copy, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Short([u8; 16]);
+
+impl From<Key> for Short {
+    fn from(key: Key) -> Self {
+        let bytes = match &key {
+            Key::Token(TokenHash(hash)) => hash.first_chunk().copied(),
+            Key::Id(id) => id.bytes().first_chunk().copied(),
+        };
+        Self(bytes.unwrap_or_default())
+    }
+}
+
 /// A record and the judgement on it, good for one epoch of rules and standings.
 ///
-/// What a request is judged by lies in here: with a million sessions, a look into each record would be the dearest part
-/// of a validation.
+/// What a request is judged by lies in here, at the beginning: with a million sessions, each further look into memory
+/// is the dearest part of a validation.
+#[repr(C)]
 pub(super) struct Live {
-    pub(super) record: Arc<Record>,
-    times: Times,
-    pub(super) permissions: Permissions,
-    pub(super) idle: Option<Duration>,
-    /// What the kind makes of a changed client.
-    pub(super) mode: FingerprintMode,
-    pub(super) drifted: bool,
-    /// When its subject's standing ends by itself.
-    until: Option<Timestamp>,
-    pub(super) epoch: u64,
     /// The latest activity in milliseconds; moves with every request and is written down now and then.
     seen_at: AtomicI64,
     /// The activity that was last handed on to be written down.
     noted_at: AtomicI64,
+    pub(super) epoch: u64,
+    /// Outside of which it is over, whatever the activity.
+    span: Range<Timestamp>,
+    pub(super) idle: Option<Duration>,
+    token_expires_at: Timestamp,
+    /// The activity that was written down when it was judged.
+    written: Activity,
+    pub(super) drifted: bool,
+    /// What the kind makes of a changed client.
+    pub(super) mode: FingerprintMode,
+    pub(super) record: Arc<Record>,
+    pub(super) permissions: Permissions,
 }
 
 /// What the judgement on a record came to.
@@ -69,15 +89,17 @@ impl Live {
         let seen = seen_at.as_millis();
         let noted_at = AtomicI64::new(record.last_seen_at.as_millis().max(seen));
         let seen_at = AtomicI64::new(seen);
-        let times = record.times();
-        Self { record, times, permissions, idle, mode, drifted, until, epoch, seen_at, noted_at }
+        let Range { start, end } = record.times().span();
+        let span = start..until.map_or(end, |until| until.min(end));
+        let (token_expires_at, written) = (record.token_expires_at, record.activity());
+        Self { seen_at, noted_at, epoch, span, idle, token_expires_at, written, drifted, mode, record, permissions }
     }
 
     /// The latest activity. Its idle end follows from the limit under which this entry was judged.
     pub(super) fn activity(&self) -> Activity {
         let seen_at = Timestamp::from_millis(self.seen_at.load(Ordering::Relaxed));
-        if seen_at <= self.times.last_seen_at {
-            self.times.activity()
+        if seen_at <= self.written.seen_at {
+            self.written
         } else {
             Activity { seen_at, idle_expires_at: self.idle.map(|limit| seen_at.plus(limit)) }
         }
@@ -85,12 +107,12 @@ impl Live {
 
     /// Whether a limit was passed at `now`, the end of its subject's standing included.
     pub(super) fn passed(&self, now: Timestamp) -> bool {
-        self.until.is_some_and(|end| now >= end) || self.times.passed(now, self.idle, self.activity()).is_some()
+        !self.span.contains(&now) || self.activity().is_idle(now, self.idle)
     }
 
     /// When its opaque token ends.
     pub(super) const fn token_expires_at(&self) -> Timestamp {
-        self.times.token_expires_at
+        self.token_expires_at
     }
 
     /// Whether a request that shows `fingerprint` is judged as this was.

@@ -379,7 +379,7 @@ async fn put(state: &State, new: New, origin: &Origin, now: Timestamp) -> Result
                 state.publish_gone(What::Revoked(cause), gone, origin);
             }
             if let Some(live) = live {
-                state.warm.fill(before, key, live);
+                state.warm.fill(before, key.into(), live);
             }
             state.publish(What::Created, Some(&record), origin);
             let replaced = replaced.is_some().then_some(replaced_slot);

@@ -12,7 +12,7 @@ use wayleave_core::refresh::{self, Pair};
 use wayleave_core::token::{RefreshToken, SessionToken};
 
 use super::grounds::Grounds;
-use super::live::Key;
+use super::live::{Key, Short};
 use super::open::Issued;
 use super::state::{Made, Notice, State};
 use super::validate::Passed;
@@ -174,10 +174,14 @@ async fn rotate(state: &State, exchange: &Exchange, origin: &Origin) -> Result<M
     let outcome = state.store.rotate(rotation).await?;
     match &outcome {
         Rotate::Done { record, previous } => {
-            state.warm.forget_by(&mut before, record.slot, [Key::Token(*previous), Key::Id(record.id)]);
+            state.warm.forget_by(
+                &mut before,
+                record.slot,
+                [Key::Token(*previous), Key::Id(record.id)].map(Short::from),
+            );
             state.pending.forget(record.slot, record.id);
             if let Some(live) = grounds.fresh(Arc::clone(record), rotation.client, rotation.now) {
-                state.warm.fill(before, Key::of(record, *format), live);
+                state.warm.fill(before, Key::of(record, *format).into(), live);
             }
             state.publish(What::Refreshed, Some(record), origin);
         }

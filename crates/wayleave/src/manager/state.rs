@@ -13,7 +13,7 @@ use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenHash;
 
 use super::Origin;
-use super::live::{Key, Live};
+use super::live::{Key, Live, Short};
 use crate::activity::Pending;
 use crate::cluster::{Cluster, Told};
 use crate::coherent::{Before, Coherent};
@@ -30,7 +30,7 @@ pub(super) struct State {
     pub(super) clock: Arc<dyn Clock>,
     /// The other nodes, if there may be some.
     pub(super) cluster: Option<Arc<Cluster>>,
-    pub(super) warm: Coherent<Key, Arc<Live>>,
+    pub(super) warm: Coherent<Short, Arc<Live>>,
     pub(super) pending: Pending,
     pub(super) subscribers: Subscribers,
     /// When tokens made way for others in the same client.
@@ -72,7 +72,7 @@ impl State {
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
         cluster: Option<Arc<Cluster>>,
-        warm: Coherent<Key, Arc<Live>>,
+        warm: Coherent<Short, Arc<Live>>,
         pending: Pending,
         replaced: Cache<TokenHash, Timestamp>,
     ) -> Self {
@@ -186,13 +186,13 @@ impl State {
 
     /// Drops what memory holds of a session that is gone.
     pub(super) fn forget(&self, gone: &Gone) {
-        self.warm.forget(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
+        self.warm.forget(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)].map(Short::from));
         self.pending.forget(gone.slot, gone.id);
     }
 
     /// As [`Self::forget`], by the change whose outcome `own` is waiting to keep.
     pub(super) fn forget_by(&self, own: &mut Before, gone: &Gone) {
-        self.warm.forget_by(own, gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
+        self.warm.forget_by(own, gone.slot, [Key::Token(gone.token), Key::Id(gone.id)].map(Short::from));
         self.pending.forget(gone.slot, gone.id);
     }
 

@@ -12,7 +12,7 @@ use wayleave_core::token::{SessionToken, TOKEN_LENGTH, TokenHash};
 
 use super::change::Telling;
 use super::grounds::{Grounds, Valid};
-use super::live::{Key, Live, Session};
+use super::live::{Key, Live, Session, Short};
 use super::{Rules, SessionManager, Shown, UpdateError};
 use crate::activity;
 use crate::events::{Cause, What};
@@ -167,7 +167,7 @@ impl SessionManager {
         if !self.state.may_answer() {
             return None;
         }
-        let live = self.state.warm.find(&view.key)?;
+        let live = self.state.warm.find(&view.key.into())?;
         if live.epoch != self.epochs.of(view.slot) || live.passed(now) || !live.judged_for(shown.fingerprint) {
             return None;
         }
@@ -207,7 +207,7 @@ impl SessionManager {
                     self.state.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
                 }
                 let live = grounds.live(policy, record, Valid { permissions, drifted, seen_at: activity.seen_at });
-                self.state.warm.fill(before, view.key, Arc::clone(&live));
+                self.state.warm.fill(before, view.key.into(), Arc::clone(&live));
                 self.note(&live, shown, now);
                 Ok(session(live, view))
             }
@@ -231,7 +231,7 @@ impl SessionManager {
         shown: &Shown,
     ) -> Result<(), StoreError> {
         let Passed { limit, rules, activity, now } = passed;
-        self.state.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
+        self.state.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)].map(Short::from));
         let known = record.expired_at.is_some() || (limit == Limit::Token && record.token_expires_at == Timestamp::MIN);
         if known {
             return Ok(());
