@@ -14,7 +14,7 @@ mod sealing;
 pub use columns::{Columns, permissions_text};
 pub use cursor::Cursor;
 pub use directory::{
-    account, account_standing, audit_row, chain_link, counter, invitation, service_key, service_standing,
+    account, account_standing, audit_row, chain_link, counter, invitation, nobody, service_key, service_standing,
 };
 pub use encoding::{
     confirmation_bytes, decode_client, decode_confirmation, decode_entries, decode_labels, encode_client,

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use wayleave_core::decide::Standing;
-use wayleave_core::permission::{Ceiling, Permissions};
 use wayleave_core::ports::{AccountId, StoreError, Subjects};
 use wayleave_core::stored;
 use wayleave_core::subject::{Namespace, Subject};
@@ -12,11 +11,6 @@ use crate::store::SqliteStore;
 
 pub(crate) const ACCOUNT: &str = "SELECT disabled, epoch, permissions FROM accounts WHERE id = ?1";
 pub(crate) const SERVICE: &str = "SELECT permissions, expires_at, revoked_at FROM service_keys WHERE name = ?1";
-
-/// A subject that does not exist.
-const fn nobody(permissions: Permissions) -> Standing {
-    Standing { active: false, until: None, epoch: 0, ceiling: Ceiling::Only(permissions), licensed: false }
-}
 
 #[async_trait]
 impl Subjects for SqliteStore {
@@ -35,7 +29,7 @@ impl Subjects for SqliteStore {
                 Some(Standing::UNRESTRICTED)
             }
         };
-        Ok(standing.unwrap_or_else(|| nobody(Permissions::none())))
+        Ok(standing.unwrap_or_else(stored::nobody))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Columns, Malformed, decode_labels};
 use crate::decide::Standing;
 use crate::lockout::Counter;
-use crate::permission::Ceiling;
+use crate::permission::{Ceiling, Permissions};
 use crate::ports::{Account, AccountId, AuditRow, ChainLink, Invitation, ServiceKey, StoreError};
 use crate::record::Revision;
 use crate::time::Timestamp;
@@ -30,6 +30,12 @@ pub fn account<'r>(row: impl Columns<'r>) -> Result<Account, StoreError> {
         last_sign_in_at: row.optional_time("last_sign_in_at")?,
         revision: Revision(row.number("revision")?),
     })
+}
+
+/// How a subject stands that does not exist.
+#[must_use]
+pub fn nobody() -> Standing {
+    Standing { active: false, until: None, epoch: 0, ceiling: Ceiling::Only(Permissions::none()), licensed: false }
 }
 
 /// How the subject of an account stands.

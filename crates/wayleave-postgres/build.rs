@@ -1,0 +1,6 @@
+//! Rebuilds the crate when a migration is added: `sqlx::migrate!` embeds the folder and cannot watch it by itself.
+#![allow(clippy::print_stdout, reason = "this is how a build script talks to Cargo")]
+
+fn main() {
+    println!("cargo:rerun-if-changed=migrations");
+}

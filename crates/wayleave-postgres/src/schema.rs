@@ -1,0 +1,157 @@
+//! The connection's set-up and the schema: migrated in one transaction, refused when a newer version made it such that
+//! this one cannot work with it.
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tokio::time::timeout;
+use wayleave_core::ports::StoreError;
+
+use crate::error::{OpenError, Refused, failed};
+use crate::options::{Options, Schema};
+
+/// How long migrations of other nodes are waited for, and how long one's own may take: tables may be large.
+const MIGRATION_TIMEOUT: &str = "15min";
+
+/// How every connection is set up.
+pub(crate) fn server(url: &str, options: &Options) -> Result<PgConnectOptions, OpenError> {
+    let namespace = &*options.namespace;
+    let well_formed = namespace.len() <= 48
+        && namespace.starts_with(|first: char| first.is_ascii_lowercase())
+        && namespace.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    if !well_formed {
+        return Err(OpenError::Namespace);
+    }
+    let server: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| OpenError::Address(error.into()))?;
+    warn_if_in_the_clear(&server);
+    let server = match server.get_application_name() {
+        Some(_) => server,
+        None => server.application_name("wayleave"),
+    };
+    let patience = options.statement_timeout.as_millis().to_string();
+    Ok(server
+        .options([
+            ("search_path", namespace),
+            ("statement_timeout", &patience),
+            // The functions rest on it: each statement sees what was committed before it.
+            ("default_transaction_isolation", "read committed"),
+            // What is acknowledged survives a crash, whatever the server's default is.
+            ("synchronous_commit", "on"),
+        ])
+        .statement_cache_capacity(256)
+        .disable_statement_logging())
+}
+
+fn warn_if_in_the_clear(server: &PgConnectOptions) {
+    let local = server.get_socket().is_some()
+        || server.get_host().starts_with('/')
+        || matches!(server.get_host(), "localhost" | "127.0.0.1" | "::1");
+    match server.get_ssl_mode() {
+        PgSslMode::VerifyFull | PgSslMode::VerifyCa => {}
+        mode @ (PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer | PgSslMode::Require) => {
+            if !local {
+                tracing::warn!(?mode, "the way to the database is open to eavesdroppers: use sslmode=verify-full");
+            }
+        }
+    }
+}
+
+/// Sees to the schema as the options want it.
+pub(crate) async fn prepare(server: &PgConnectOptions, options: &Options) -> Result<(), OpenError> {
+    match options.schema {
+        Schema::Migrate => migrate(server, options).await,
+        Schema::Expect => {
+            let mut connection = connect(server, options).await?;
+            let (state, known) = (State::of(&mut connection, &options.namespace).await?, known());
+            state.check(known)?;
+            if state.found < known {
+                return Err(OpenError::OlderSchema { found: state.found, known });
+            }
+            Ok(connection.close().await.map_err(failed)?)
+        }
+    }
+}
+
+pub(crate) async fn migrate(server: &PgConnectOptions, options: &Options) -> Result<(), OpenError> {
+    let migrator = migrator();
+    let mut connection = connect(server, options).await?;
+    // Most nodes find that there is nothing to do, and need no lock for it.
+    let state = State::of(&mut connection, &options.namespace).await?;
+    state.check(known())?;
+    if state.found < known() {
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        let lock = lock_class(&options.namespace, "migrations");
+        let prepare = format!(
+            "SET LOCAL statement_timeout = '{MIGRATION_TIMEOUT}'; SELECT pg_advisory_xact_lock({lock}, 0); \
+             DO $$ BEGIN IF to_regnamespace('{0}') IS NULL THEN CREATE SCHEMA {0}; END IF; END $$",
+            options.namespace
+        );
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *transaction).await.map_err(failed)?;
+        State::of(&mut transaction, &options.namespace).await?.check(known())?;
+        // Not `run`: the compiler cannot see that the future of a generic `Acquire` is `Send` for every lifetime.
+        let run = migrator.run_direct(None, &mut *transaction, false).await;
+        run.map_err(|error| OpenError::Migration(error.into()))?;
+        transaction.commit().await.map_err(failed)?;
+    }
+    Ok(connection.close().await.map_err(failed)?)
+}
+
+async fn connect(server: &PgConnectOptions, options: &Options) -> Result<PgConnection, StoreError> {
+    match timeout(options.acquire_timeout, server.connect()).await {
+        Ok(connection) => connection.map_err(failed),
+        Err(_) => Err(Refused::NoConnection.into()),
+    }
+}
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!();
+    // One's own lock is taken already. What a newer version applied is judged by `State`.
+    migrator.set_locking(false).set_ignore_missing(true);
+    migrator
+}
+
+fn known() -> i64 {
+    migrator().iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// What the database says of its schema.
+struct State {
+    /// The newest migration; 0 for an empty database.
+    found: i64,
+    /// What a version must know to work with it.
+    needed: i64,
+}
+
+impl State {
+    async fn of(connection: &mut PgConnection, namespace: &str) -> Result<Self, StoreError> {
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(format!("{namespace}.compatibility"))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
+        if !exists {
+            return Ok(Self { found: 0, needed: 0 });
+        }
+        let (found, needed) = sqlx::query_as(
+            "SELECT coalesce((SELECT max(version) FROM _sqlx_migrations), 0), \
+             coalesce((SELECT max(needs) FROM compatibility), 0)",
+        )
+        .fetch_one(connection)
+        .await
+        .map_err(failed)?;
+        Ok(Self { found, needed })
+    }
+
+    fn check(&self, known: i64) -> Result<(), OpenError> {
+        let Self { found, needed } = *self;
+        if needed > known { Err(OpenError::NewerSchema { found, needed, known }) } else { Ok(()) }
+    }
+}
+
+/// The first half of an advisory lock's key, so that locks for different things, and those of several deployments in
+/// one database, do not meet: FNV-1a.
+pub(crate) fn lock_class(namespace: &str, what: &str) -> i32 {
+    let bytes = namespace.bytes().chain([0]).chain(what.bytes());
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash.cast_signed()
+}
