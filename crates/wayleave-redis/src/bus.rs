@@ -66,11 +66,11 @@ impl RedisStore {
         let mut publish = redis::cmd(if self.link.is_one_server() { "PUBLISH" } else { "SPUBLISH" });
         publish.arg(self.channel()).arg(message);
         let commands = [mark, publish];
-        let mut answers = self.link.node_of(Place::Bus).await?.pipeline(&commands, true, false).await?;
+        let mut answers = self.link.node_of(Place::Bus).await?.pipeline(&commands, true).await?;
         if answers.iter().any(is_moved) {
             // Nobody has it yet.
             self.link.doubt();
-            answers = self.link.node_of(Place::Bus).await?.pipeline(&commands, true, false).await?;
+            answers = self.link.node_of(Place::Bus).await?.pipeline(&commands, true).await?;
         }
         for answer in answers {
             if let Value::ServerError(error) = answer {

@@ -100,6 +100,9 @@ pub(crate) enum Refused {
     /// No master holds a hash slot, as far as is known.
     #[error("no server holds the hash slot")]
     Uncovered,
+    /// A hash slot is on its way from one master to another, and either has a part of it.
+    #[error("the hash slot is being moved to another master")]
+    BeingMoved,
     /// The Cluster sends from one node to another.
     #[error("the cluster redirects without an end")]
     RedirectedTooOften,

@@ -13,7 +13,8 @@
 //! P:{<purpose>}:e     keys of tickets by expiry                     P:{<purpose>}:v    their sealed payloads
 //! ```
 //!
-//! Ids, hashes and families are in bytes, not in text.
+//! Ids, hashes and families are in bytes, not in text. Scripts are given `P:{T}:` as their key, which itself is never there:
+//! see `link/cluster.rs` for what rests on that.
 
 use wayleave_core::id::Slot;
 use wayleave_core::ticket::Purpose;

@@ -2,8 +2,8 @@
 //!
 //! The client crate brings the protocol, and one connection at a time. What is ours is *at most once*: a write that may
 //! have arrived is never sent again, because a second `rotate` would take the first one for a theft. Only what
-//! certainly was not carried out is repeated: an answer `MOVED`, `ASK` or `NOSCRIPT`, or a connection that was never
-//! there. Reads may be repeated.
+//! certainly was not carried out is repeated: an answer `MOVED` or `NOSCRIPT`, or a connection that was never there.
+//! Reads may be repeated.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ impl Link {
                 let values = match outcome {
                     Ok(values) => values,
                     Err(broken) => {
-                        cluster.is_stale();
+                        cluster.doubt();
                         let calls: Vec<_> = group.iter().map(|(_, _, call)| call.clone()).collect();
                         if repeated || !Repeat::of(&calls).may(&broken) {
                             return Err(broken.into());
@@ -140,7 +140,7 @@ impl Link {
                     }
                 };
                 for ((at, place, call), value) in group.into_iter().zip(values) {
-                    match cluster.redirected(place, &call, value).await? {
+                    match cluster.redirected(place, value)? {
                         Some(value) => {
                             if let Some(slot) = answers.get_mut(at) {
                                 *slot = Some(answer(value)?);
@@ -183,7 +183,7 @@ impl Link {
             && let Reached::Cluster(cluster) = &self.servers
         {
             // A key that has moved to another master is an error of the script, too.
-            cluster.is_stale();
+            cluster.doubt();
         }
         outcome
     }
@@ -197,7 +197,7 @@ impl Link {
     /// That what is known of the Cluster may be wrong.
     pub(crate) fn doubt(&self) {
         if let Reached::Cluster(cluster) = &self.servers {
-            cluster.is_stale();
+            cluster.doubt();
         }
     }
 

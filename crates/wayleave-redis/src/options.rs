@@ -77,7 +77,7 @@ pub struct Options {
     pub prefix: Box<str>,
     /// What an acknowledged write survives.
     pub replication: Replication,
-    /// How many connections to each master at most, at least 1.
+    /// How many connections to each master at most, at least 1; as many again for reads where writes wait for a replica.
     pub connections: u32,
     /// How many operations may be on their way at once; one more waits for `timeout` and fails as unavailable then.
     pub most_in_flight: u32,

@@ -326,6 +326,29 @@ async fn a_family_remembers_so_much_and_no_more() {
     assert_eq!(names(&server).await, Vec::<Vec<u8>>::new());
 }
 
+/// A pair that leads to another session already is not given a second meaning.
+#[tokio::test]
+async fn a_pair_that_is_in_use_is_refused() {
+    let (store, _server, _) = private().await;
+    let (ours, theirs) = (record(1).build(), record(2).build());
+    put(&store, &ours).await;
+    put(&store, &theirs).await;
+    let exchange = rotation(refresh_key(&ours), 3, at(60));
+    let mut taken = [exchange.clone(), exchange.clone()];
+    taken[0].next.token = theirs.token;
+    taken[1].next.refresh = refresh_key(&theirs).hash;
+    for exchange in taken {
+        let refused = store.rotate(&exchange).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        for record in [&ours, &theirs] {
+            for lookup in [by_token(record), by_refresh(record)] {
+                assert_eq!(store.find(lookup).await.unwrap().as_deref(), Some(record));
+            }
+        }
+    }
+    assert!(matches!(store.rotate(&exchange).await.unwrap(), Rotate::Done { .. }));
+}
+
 /// A server that is full refuses what adds, changes nothing then, and lets sessions end.
 #[tokio::test]
 async fn a_full_server_lets_sessions_end() {

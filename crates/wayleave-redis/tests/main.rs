@@ -20,10 +20,12 @@ use wayleave_redis::{Options, RedisStore, Replication, Servers};
 use wayleave_testkit::servers::redis::{Redis, RedisCluster, own_prefix};
 
 mod bus;
+mod cluster;
 mod conformance;
 mod failover;
 mod judge;
 mod keys;
+mod memory;
 mod outage;
 mod round_trips;
 mod setup;

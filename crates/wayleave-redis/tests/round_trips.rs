@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,8 +11,11 @@ use wayleave_conformance::fixtures::{
     BASE, at, by_id, by_refresh, by_token, full, listing, person, record, refresh_key, rotation, ticket, touch,
 };
 use wayleave_core::policy::AtLimit;
-use wayleave_core::ports::{InsertLimit, Listing, Replaces, Rotate, Scope, SessionStore, Touch, Update};
+use wayleave_core::ports::{
+    InsertLimit, Listing, Lookup, Replaces, Rotate, Rotation, Scope, SessionStore, StoreError, Touch, Update,
+};
 use wayleave_core::ticket::Purpose;
+use wayleave_core::token::TokenKey;
 use wayleave_redis::{Options, RedisStore, Replication, Servers};
 use wayleave_testkit::servers::redis::{Redis, RedisCluster, RedisNode};
 
@@ -22,6 +25,8 @@ use crate::{cluster_options, options};
 struct Wire {
     port: u16,
     turns: Arc<AtomicU64>,
+    /// Loses the next answer, and the connection with it.
+    cut: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -29,14 +34,15 @@ impl Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let turns = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&turns);
+        let cut = Arc::new(AtomicBool::new(false));
+        let (counted, cutting) = (Arc::clone(&turns), Arc::clone(&cut));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-                tokio::spawn(pass(client, server, Arc::clone(&counted)));
+                tokio::spawn(pass(client, server, Arc::clone(&counted), Arc::clone(&cutting)));
             }
         });
-        Self { port, turns }
+        Self { port, turns, cut }
     }
 
     fn turns(&self) -> u64 {
@@ -44,7 +50,7 @@ impl Wire {
     }
 }
 
-async fn pass(mut client: TcpStream, mut server: TcpStream, turns: Arc<AtomicU64>) {
+async fn pass(mut client: TcpStream, mut server: TcpStream, turns: Arc<AtomicU64>, cut: Arc<AtomicBool>) {
     let (mut from_client, mut from_server) = ([0; 16_384], [0; 16_384]);
     let mut clients_turn = true;
     loop {
@@ -58,7 +64,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, turns: Arc<AtomicU64
                 _ => return,
             },
             read = server.read(&mut from_server) => match read {
-                Ok(length) if length > 0 => {
+                Ok(length) if length > 0 && !cut.swap(false, Ordering::SeqCst) => {
                     clients_turn = true;
                     client.write_all(&from_server[..length]).await.unwrap();
                 }
@@ -157,6 +163,32 @@ async fn an_operation_is_one_round_trip() {
         })
         .await;
     }
+}
+
+/// R064: a write whose answer was lost is not sent again, since a second exchange would look like a theft. A read is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_is_sent_at_most_once() {
+    let server = Redis::private(&[]).unwrap();
+    let wire = Wire::to(server.node().port()).await;
+    let options = options(Servers::single(server.node().url_by(wire.port)));
+    let store = RedisStore::open(Options { connections: 1, ..options }).await.unwrap();
+    let held = record(1).build();
+    let _ = store.insert(&held, None, None, BASE).await.unwrap();
+    // From here on the server knows the script.
+    let Rotate::Done { record: held, .. } = store.rotate(&rotation(refresh_key(&held), 3, at(30))).await.unwrap()
+    else {
+        panic!("not rotated");
+    };
+    let exchange = Rotation { window: Duration::ZERO, ..rotation(refresh_key(&held), 2, at(60)) };
+    wire.cut.store(true, Ordering::SeqCst);
+    let lost = store.rotate(&exchange).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    // It was carried out, once: the family lives, by its new token.
+    let new = Lookup::Token(TokenKey { slot: held.slot, hash: exchange.next.token });
+    assert_eq!(store.find(new).await.unwrap().unwrap().refresh.as_ref().unwrap().generation, 2);
+    wire.cut.store(true, Ordering::SeqCst);
+    assert!(store.find(new).await.unwrap().is_some());
+    assert!(!wire.cut.load(Ordering::SeqCst), "no answer was lost");
 }
 
 /// A server that has forgotten the scripts is told them in a second round trip, once.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use wayleave_core::ports::StoreError;
 
 use super::probe::Role;
-use super::{Address, Call, Node, in_time};
+use super::{Address, Node, in_time};
 use crate::error::{OpenError, Refused};
 use crate::keys::Place;
 use crate::options::Options;
@@ -73,7 +73,7 @@ impl Cluster {
     }
 
     /// That what is known may be wrong; it is asked for before the next call.
-    pub(super) fn is_stale(&self) {
+    pub(super) fn doubt(&self) {
         self.stale.store(true, Ordering::Release);
     }
 
@@ -86,7 +86,7 @@ impl Cluster {
         let mut by_node: Vec<(Arc<Node>, Vec<T>)> = Vec::new();
         for (place, thing) in things {
             let Some(node) = map.node_of(place.hash_slot()) else {
-                self.is_stale();
+                self.doubt();
                 return Err(Refused::Uncovered.into());
             };
             match by_node.iter_mut().find(|(held, _)| Arc::ptr_eq(held, node)) {
@@ -97,14 +97,12 @@ impl Cluster {
         Ok(by_node)
     }
 
-    /// The answer, unless it is a redirection. `MOVED` is remembered, and the call is to be made anew; `ASK` is followed
-    /// this once.
-    pub(super) async fn redirected(
-        &self,
-        place: Place,
-        call: &Call,
-        answer: Value,
-    ) -> Result<Option<Value>, StoreError> {
+    /// The answer, unless it is a redirection: `MOVED` is remembered, and the call is to be made anew.
+    ///
+    /// `ASK` is not followed. The hash slot is being moved key by key then, and a script on either side would see some of
+    /// a subject's keys and take the others for absent: a revocation would miss sessions that turn up again. The key that
+    /// scripts name is never there, so a slot answers `ASK` from the first key moved to the last, and serves nobody.
+    pub(super) fn redirected(&self, place: Place, answer: Value) -> Result<Option<Value>, StoreError> {
         let Value::ServerError(error) = &answer else {
             return Ok(Some(answer));
         };
@@ -114,19 +112,16 @@ impl Cluster {
         };
         match error.kind() {
             Some(ServerErrorKind::Moved) => {
-                self.is_stale();
+                self.doubt();
                 let to = to().ok_or(Refused::Answer)?;
                 let node = self.node_at(&to);
                 let mut map = self.map.write();
                 Arc::make_mut(&mut map).moved(place.hash_slot(), node);
                 Ok(None)
             }
-            Some(ServerErrorKind::Ask) => {
-                let node = self.node_at(&to().ok_or(Refused::Answer)?);
-                Ok(node.run_asking(call).await?.into_iter().next())
-            }
+            Some(ServerErrorKind::Ask | ServerErrorKind::TryAgain) => Err(Refused::BeingMoved.into()),
             Some(ServerErrorKind::ClusterDown | ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => {
-                self.is_stale();
+                self.doubt();
                 Ok(Some(answer))
             }
             Some(_) | None => Ok(Some(answer)),
@@ -167,7 +162,7 @@ impl Cluster {
     async fn ask(&self, node: &Arc<Node>) -> Result<Map, StoreError> {
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let answer = node.pipeline(&[command], false, false).await?.pop();
+        let answer = node.pipeline(&[command], false).await?.pop();
         let ranges = answer.and_then(|answer| read_ranges(&answer)).filter(|ranges| !ranges.is_empty());
         let mut map = Map::default();
         for (first, last, host, port) in ranges.ok_or(Refused::Answer)? {

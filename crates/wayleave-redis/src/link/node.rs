@@ -22,6 +22,14 @@ pub(crate) struct Node {
     replication: Replication,
     timeout: Duration,
     client_name: Box<str>,
+    /// Where writes wait for a replica, whatever else is asked on their connection waits with them. So reads have seats
+    /// of their own then.
+    seats: Seats,
+    for_reads: Option<Seats>,
+}
+
+/// Places of connections, taken in turn.
+struct Seats {
     seats: Box<[Mutex<Seat>]>,
     next: AtomicUsize,
 }
@@ -44,15 +52,19 @@ const BACKOFF: Duration = Duration::from_millis(100);
 
 impl Node {
     pub(crate) fn new(address: &Address, options: &Options, role: Role) -> Arc<Self> {
-        let seats = (0..options.connections.max(1)).map(|_| Mutex::default()).collect();
+        let seats = || Seats {
+            seats: (0..options.connections.max(1)).map(|_| Mutex::default()).collect(),
+            next: AtomicUsize::new(0),
+        };
+        let writes_wait = matches!(options.replication, Replication::OneReplica { .. });
         Arc::new(Self {
             address: address.clone(),
             role,
             replication: options.replication,
             timeout: options.timeout,
             client_name: options.prefix.clone(),
-            seats,
-            next: AtomicUsize::new(0),
+            seats: seats(),
+            for_reads: writes_wait.then(seats),
         })
     }
 
@@ -62,7 +74,7 @@ impl Node {
 
     /// Looks whether the server answers and is fit.
     pub(crate) async fn connect_once(&self) -> Result<(), OpenError> {
-        let Some(seat) = self.seats.first() else {
+        let Some(seat) = self.seats.seats.first() else {
             return Ok(());
         };
         let connection = self.connect().await?;
@@ -73,24 +85,15 @@ impl Node {
     /// Runs scripts on one connection, one after the other, in one round trip. Where the server does not know them (it
     /// was restarted, or has just become the master), they are sent in full, in a second one.
     pub(crate) async fn run(&self, calls: &[Call]) -> Result<Vec<Value>, Broken> {
-        self.run_with(calls, false).await
-    }
-
-    /// The same at a node that is about to take a hash slot over, after its `ASK`.
-    pub(crate) async fn run_asking(&self, call: &Call) -> Result<Vec<Value>, Broken> {
-        self.run_with(std::slice::from_ref(call), true).await
-    }
-
-    async fn run_with(&self, calls: &[Call], asking: bool) -> Result<Vec<Value>, Broken> {
         let writes = calls.iter().any(|call| call.script.writes());
         let brief: Vec<_> = calls.iter().map(Call::brief).collect();
-        let mut answers = self.pipeline(&brief, writes, asking).await?;
+        let mut answers = self.pipeline(&brief, writes).await?;
         let unknown: Vec<_> = (0..).zip(&answers).filter(|(_, answer)| is_unknown(answer)).map(|(at, _)| at).collect();
         if unknown.is_empty() {
             return Ok(answers);
         }
         let whole: Vec<_> = unknown.iter().filter_map(|at| calls.get(*at)).map(Call::whole).collect();
-        let second = self.pipeline(&whole, writes, asking).await?;
+        let second = self.pipeline(&whole, writes).await?;
         for (at, answer) in unknown.into_iter().zip(second) {
             if let Some(slot) = answers.get_mut(at) {
                 *slot = answer;
@@ -100,27 +103,11 @@ impl Node {
     }
 
     /// Sends plain commands in one round trip; with `writes`, their acknowledgement by a replica belongs to it.
-    pub(crate) async fn pipeline(
-        &self,
-        commands: &[redis::Cmd],
-        writes: bool,
-        asking: bool,
-    ) -> Result<Vec<Value>, Broken> {
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.seats.len().max(1);
-        let Some(seat) = self.seats.get(at) else {
-            return Err(Broken::NotSent(Refused::NoConnection.into()));
-        };
-        let connection = in_time(self.timeout, self.connection(seat)).await;
-        let (seat, mut connection) = match connection.unwrap_or_else(|| Err(Refused::NoConnection.into())) {
-            Ok(connection) => (seat, connection),
-            // When the server has just come back, others may have a connection already.
-            Err(error) => self.live().ok_or(Broken::NotSent(error))?,
-        };
+    pub(crate) async fn pipeline(&self, commands: &[redis::Cmd], writes: bool) -> Result<Vec<Value>, Broken> {
+        let seats = self.for_reads.as_ref().filter(|_| !writes).unwrap_or(&self.seats);
+        let (seat, mut connection) = self.connection_in(seats).await.map_err(Broken::NotSent)?;
         let mut pipeline = redis::pipe();
         for command in commands {
-            if asking {
-                pipeline.add_command(redis::cmd("ASKING"));
-            }
             pipeline.add_command(command.clone());
         }
         let wait = match self.replication {
@@ -143,21 +130,12 @@ impl Node {
         if any_elsewhere(&answers) {
             Self::discard(seat, &connection).await;
         }
-        self.acknowledged(answers, commands.len(), wait.is_some(), asking)
+        self.acknowledged(answers, commands.len(), wait.is_some())
     }
 
     /// The answers to the commands themselves, unless no replica has what they wrote.
-    fn acknowledged(
-        &self,
-        mut answers: Vec<Value>,
-        commands: usize,
-        waited: bool,
-        asking: bool,
-    ) -> Result<Vec<Value>, Broken> {
+    fn acknowledged(&self, mut answers: Vec<Value>, commands: usize, waited: bool) -> Result<Vec<Value>, Broken> {
         let replicas = if waited { answers.pop() } else { None };
-        if asking {
-            answers = answers.into_iter().skip(1).step_by(2).collect();
-        }
         if answers.len() != commands {
             return Err(Broken::Lost(Refused::Answer.into()));
         }
@@ -182,17 +160,26 @@ impl Node {
         self.open(pushed).await.map_err(StoreError::unavailable)
     }
 
+    async fn connection_in<'a>(&self, seats: &'a Seats) -> Result<(&'a Mutex<Seat>, Connection), StoreError> {
+        let at = seats.next.fetch_add(1, Ordering::Relaxed) % seats.seats.len().max(1);
+        let seat = seats.seats.get(at).ok_or(Refused::NoConnection)?;
+        match self.connection(seat).await {
+            Ok(connection) => Ok((seat, connection)),
+            // When the server has just come back, others may have a connection already.
+            Err(error) => seats.live().ok_or(error),
+        }
+    }
+
     async fn connection(&self, seat: &Mutex<Seat>) -> Result<Connection, StoreError> {
-        let mut seat = seat.lock().await;
-        if let Some(connection) = &seat.connection
-            && !connection.closed.load(Ordering::Acquire)
-        {
+        let mut seat = in_time(self.timeout, seat.lock()).await.ok_or(Refused::NoConnection)?;
+        if let Some(connection) = seat.connection.as_ref().filter(|connection| connection.is_open()) {
             return Ok(connection.clone());
         }
         if seat.failed_at.is_some_and(|at| at.elapsed() < BACKOFF) {
             return Err(Refused::Backoff.into());
         }
-        match self.connect().await {
+        let connected = in_time(self.timeout, self.connect()).await;
+        match connected.unwrap_or_else(|| Err(StoreError::from(Refused::NoConnection).into())) {
             Ok(connection) => {
                 *seat = Seat { connection: Some(connection.clone()), failed_at: None };
                 Ok(connection)
@@ -202,14 +189,6 @@ impl Node {
                 Err(StoreError::unavailable(error))
             }
         }
-    }
-
-    /// A connection that is there.
-    fn live(&self) -> Option<(&Mutex<Seat>, Connection)> {
-        self.seats.iter().find_map(|seat| {
-            let connection = seat.try_lock().ok()?.connection.clone()?;
-            (!connection.closed.load(Ordering::Acquire)).then_some((seat, connection))
-        })
     }
 
     async fn discard(seat: &Mutex<Seat>, connection: &Connection) {
@@ -253,8 +232,25 @@ impl Node {
         // For whoever looks at `CLIENT LIST`.
         let mut name = redis::cmd("CLIENT");
         name.arg("SETNAME").arg(&*self.client_name);
-        connection.req_packed_command(&name).await.and_then(Value::extract_error)?;
+        // A user who may not do that may do without.
+        connection.req_packed_command(&name).await?;
         Ok(connection)
+    }
+}
+
+impl Seats {
+    /// A connection that is there.
+    fn live(&self) -> Option<(&Mutex<Seat>, Connection)> {
+        self.seats.iter().find_map(|seat| {
+            let connection = seat.try_lock().ok()?.connection.clone()?;
+            connection.is_open().then_some((seat, connection))
+        })
+    }
+}
+
+impl Connection {
+    fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
     }
 }
 

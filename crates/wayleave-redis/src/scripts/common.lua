@@ -22,11 +22,15 @@ local function hash(key)
   return fields_of(redis.call('HGETALL', key))
 end
 
--- The same where a key of a foreign type must not stand in the way: it is no record.
+local function is_wrong_type(text) return string.find(text, 'WRONGTYPE', 1, true) ~= nil end
+
+-- The same where a key of a foreign type must not stand in the way: it is no record. Other errors are not for scripts
+-- to judge: a key may be on its way to another server.
 local function peek(key)
   local flat = redis.pcall('HGETALL', key)
-  if flat.err then return nil end
-  return fields_of(flat)
+  if not flat.err then return fields_of(flat) end
+  if not is_wrong_type(flat.err) then error(flat) end
+  return nil
 end
 
 -- The record `id` as it is answered: its id and the fields of both its hashes.
@@ -130,7 +134,7 @@ local function tolerant(broken, work, ...)
   local done, result = pcall(work, ...)
   if done then return result end
   local text = type(result) == 'table' and result.err or tostring(result)
-  if not string.find(text, 'WRONGTYPE', 1, true) then error(result) end
+  if not is_wrong_type(text) then error(result) end
   table.insert(broken, text)
   return nil
 end

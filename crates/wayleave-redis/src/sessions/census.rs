@@ -43,8 +43,9 @@ impl RedisStore {
                 continue;
             };
             let mut command = redis::cmd("SET");
-            command.arg(self.keys.base(*place)).arg("ping").arg("PX").arg(60_000);
-            let answers = share.node.pipeline(&[command], true, false).await;
+            // Not the base itself: that it is never there is what the Cluster's redirections rest on.
+            command.arg(format!("{}ping", self.keys.base(*place))).arg("").arg("PX").arg(60_000);
+            let answers = share.node.pipeline(&[command], true).await;
             let answers = answers.inspect_err(|_| self.link.doubt())?;
             match answers.into_iter().next() {
                 Some(redis::Value::Okay) => {}
