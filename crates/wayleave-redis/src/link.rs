@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use redis::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::JoinSet;
 use wayleave_core::ports::StoreError;
 
 use crate::error::{OpenError, Refused, answered, is_elsewhere};
@@ -71,9 +70,6 @@ enum Reached {
     Cluster(Box<Cluster>),
 }
 
-/// How often a call follows a Cluster's redirections.
-const REDIRECTIONS: usize = 4;
-
 impl Link {
     /// Connects, and looks whether the servers are fit.
     pub(crate) async fn open(options: &Options) -> Result<Self, OpenError> {
@@ -103,58 +99,13 @@ impl Link {
     /// Runs scripts, each where its place is: one round trip to each server, all at once. Answers in the order given.
     pub(crate) async fn call_many(&self, calls: Vec<(Place, Call)>) -> Result<Vec<Value>, StoreError> {
         let _turn = self.turn().await?;
-        let cluster = match &self.servers {
+        match &self.servers {
             Reached::Single(node) => {
                 let calls: Vec<_> = calls.into_iter().map(|(_, call)| call).collect();
-                let repeat = Repeat::of(&calls);
-                let answers = match node.run(&calls).await {
-                    Err(broken) if repeat.may(&broken) => node.run(&calls).await?,
-                    answers => answers?,
-                };
-                return answers.into_iter().map(answer).collect();
+                run(node, &calls).await?.into_iter().map(answer).collect()
             }
-            Reached::Cluster(cluster) => cluster,
-        };
-        let mut answers: Vec<_> = calls.iter().map(|_| None).collect();
-        let mut open: Vec<_> = calls.into_iter().enumerate().map(|(at, (place, call))| (at, place, call)).collect();
-        let mut repeated = false;
-        for _ in 0..=REDIRECTIONS {
-            let mut round = JoinSet::new();
-            for (node, group) in cluster.by_node(open.drain(..).map(|open| (open.1, open)).collect()).await? {
-                let calls: Vec<_> = group.iter().map(|(_, _, call)| call.clone()).collect();
-                round.spawn(async move { (node.run(&calls).await, group) });
-            }
-            while let Some(done) = round.join_next().await {
-                let (outcome, group) = done.map_err(StoreError::unavailable)?;
-                let values = match outcome {
-                    Ok(values) => values,
-                    Err(broken) => {
-                        cluster.doubt();
-                        let calls: Vec<_> = group.iter().map(|(_, _, call)| call.clone()).collect();
-                        if repeated || !Repeat::of(&calls).may(&broken) {
-                            return Err(broken.into());
-                        }
-                        repeated = true;
-                        open.extend(group);
-                        continue;
-                    }
-                };
-                for ((at, place, call), value) in group.into_iter().zip(values) {
-                    match cluster.redirected(place, value)? {
-                        Some(value) => {
-                            if let Some(slot) = answers.get_mut(at) {
-                                *slot = Some(answer(value)?);
-                            }
-                        }
-                        None => open.push((at, place, call)),
-                    }
-                }
-            }
-            if open.is_empty() {
-                return answers.into_iter().map(|answer| answer.ok_or_else(|| Refused::Answer.into())).collect();
-            }
+            Reached::Cluster(cluster) => cluster.run(calls).await,
         }
-        Err(Refused::RedirectedTooOften.into())
     }
 
     /// Every master, with those of `places` that it holds.
@@ -171,14 +122,9 @@ impl Link {
     /// Runs a script that names no keys on one master.
     pub(crate) async fn call_at(&self, node: &Arc<Node>, call: Call) -> Result<Value, StoreError> {
         let _turn = self.turn().await?;
-        let calls = [call];
-        let outcome = match node.run(&calls).await {
-            Err(broken) if Repeat::of(&calls).may(&broken) => node.run(&calls).await,
-            outcome => outcome,
-        };
-        let outcome = outcome
-            .map_err(StoreError::from)
-            .and_then(|values| values.into_iter().next().map_or_else(|| Err(Refused::Answer.into()), answer));
+        let outcome = run(node, &[call]).await.map_err(StoreError::from);
+        let outcome =
+            outcome.and_then(|values| values.into_iter().next().map_or_else(|| Err(Refused::Answer.into()), answer));
         if outcome.is_err()
             && let Reached::Cluster(cluster) = &self.servers
         {
@@ -209,21 +155,19 @@ impl Link {
     }
 }
 
-/// What may be sent a second time.
-struct Repeat {
-    writes: bool,
+/// Runs scripts at one node, a second time where that may be.
+async fn run(node: &Node, calls: &[Call]) -> Result<Vec<Value>, Broken> {
+    match node.run(calls).await {
+        Err(broken) if may_be_repeated(calls, &broken) => node.run(calls).await,
+        outcome => outcome,
+    }
 }
 
-impl Repeat {
-    fn of(calls: &[Call]) -> Self {
-        Self { writes: calls.iter().any(|call| call.script.writes()) }
-    }
-
-    const fn may(&self, broken: &Broken) -> bool {
-        match broken {
-            Broken::NotSent(_) => true,
-            Broken::Lost(_) => !self.writes,
-        }
+/// Whether calls may be sent once more.
+fn may_be_repeated<'a>(calls: impl IntoIterator<Item = &'a Call>, broken: &Broken) -> bool {
+    match broken {
+        Broken::NotSent(_) => true,
+        Broken::Lost(_) => !calls.into_iter().any(|call| call.script.writes()),
     }
 }
 

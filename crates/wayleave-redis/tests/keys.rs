@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use wayleave_conformance::fixtures::{
     BASE, DAY, at, by_id, by_refresh, by_token, bytes, entries, fingerprint, full, listing, person, record,
-    refresh_key, rotation, routing, ticket,
+    refresh_key, rotation, routing, ticket, touch,
 };
-use wayleave_core::id::Slot;
+use wayleave_core::id::{IdPrefix, SessionId, Slot};
 use wayleave_core::policy::AtLimit;
 use wayleave_core::ports::{
-    Deposit, Insert, InsertLimit, Listing, Lookup, Rotate, Rotation, Scope, SessionStore, StoreError, Swept, Update,
+    Deposit, Insert, InsertLimit, Listing, Lookup, Replaces, Rotate, Rotation, Scope, SessionStore, StoreError, Swept,
+    Update,
 };
 use wayleave_core::record::{Client, Record};
 use wayleave_core::seal::KeyRing;
@@ -324,6 +325,25 @@ async fn a_family_remembers_so_much_and_no_more() {
     assert_eq!(store.find(Lookup::Refresh(spent[0])).await.unwrap(), None);
     assert_eq!(store.revoke(&Scope::One(held.slot, held.id)).await.unwrap().len(), 1);
     assert_eq!(names(&server).await, Vec::<Vec<u8>>::new());
+}
+
+/// An id is that of a record only with the prefix that its kind gave it.
+#[tokio::test]
+async fn an_id_counts_with_its_prefix() {
+    let (store, _server, _) = private().await;
+    let held = record(1).build();
+    put(&store, &held).await;
+    let other = SessionId::from_bytes(IdPrefix::new("other").unwrap(), &held.id.bytes());
+    assert_eq!(store.find(Lookup::Id(held.slot, other)).await.unwrap(), None);
+    assert_eq!(store.revoke(&Scope::One(held.slot, other)).await.unwrap(), []);
+    let renamed = Record { id: other, ..held.clone() };
+    assert_eq!(store.update(&renamed, held.revision).await.unwrap(), Update::Missing);
+    assert_eq!(store.touch(&[touch(&renamed, at(1), None)]).await.unwrap(), 0);
+    let in_place = Some(Replaces { id: other, expected: Some(held.revision) });
+    assert_eq!(store.insert(&record(2).build(), None, in_place, at(1)).await.unwrap(), Insert::Conflict);
+    let outcome = store.insert(&record(2).build(), None, Some(Replaces::any(other)), at(1)).await.unwrap();
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    assert_eq!(store.find(by_id(&held)).await.unwrap().as_deref(), Some(&held));
 }
 
 /// A pair that leads to another session already is not given a second meaning.

@@ -87,7 +87,7 @@ fn touched() -> Vec<Touch> {
 }
 
 /// Runs every operation with something to do, and `check` after each, with its name and whether it may write.
-async fn every_operation(store: &RedisStore, mut check: impl FnMut(&str, bool)) {
+pub(crate) async fn every_operation(store: &RedisStore, mut check: impl FnMut(&str, bool)) {
     let held = full(1);
     let guest = record(2).guest().build();
     let limit = Some(InsertLimit { most: 3, at_limit: AtLimit::EvictOldest });

@@ -74,7 +74,7 @@ async fn a_master_that_writes_alone_is_refused() {
 async fn a_write_that_is_not_acknowledged_is_an_error() {
     let master = Redis::private(&["--min-replicas-to-write", "1"]).unwrap();
     let replica = Redis::replica_of(master.node()).unwrap();
-    let replication = Replication::OneReplica { within: std::time::Duration::from_millis(200) };
+    let replication = Replication::OneReplica { within: std::time::Duration::from_secs(1) };
     let store = RedisStore::open(Options { replication, ..options(Servers::single(master.url())) }).await.unwrap();
     let (first, second) = (record(1).build(), record(2).build());
     let _ = store.insert(&first, None, None, BASE).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_write_that_is_not_acknowledged_is_an_error() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     let scope = wayleave_core::ports::Scope::One(first.slot, first.id);
     // Nor does asking again make it so: what is done already is not acknowledged by that.
-    for _ in 0..5 {
+    for _ in 0..2 {
         let refused = store.revoke(&scope).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     }
@@ -135,6 +135,27 @@ async fn what_cannot_be_opened_says_why() {
 fn options_show_no_secret() {
     let shown = format!("{:?}", options(Servers::single("redis://:canary@127.0.0.1")));
     assert!(!shown.contains("canary"), "{shown}");
+}
+
+/// The rights that docs/stores.md names are enough, and the user cannot read anybody else's keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_needs_few_rights() {
+    let server = Redis::private(&[]).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/stores.md")).unwrap();
+    let rights = page.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER wayleave on >password ")).unwrap();
+    let words: Vec<_> =
+        ["ACL", "SETUSER", "wayleave", "on", ">password"].into_iter().chain(rights.split(' ')).collect();
+    server.node().cli(&words).unwrap();
+    let url = format!("redis://wayleave:password@127.0.0.1:{}", server.node().port());
+    let with = |prefix: &str| Options { prefix: prefix.into(), ..options(Servers::single(url.clone())) };
+    let store = RedisStore::open(with("wl")).await.unwrap();
+    crate::round_trips::every_operation(&store, |_, _| ()).await;
+    let mut listener = store.listen().await.unwrap();
+    store.publish(b"heard").await.unwrap();
+    assert_eq!(*listener.next().await.unwrap(), *b"heard");
+    let other = RedisStore::open(with("other")).await.unwrap();
+    assert!(matches!(other.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(other.find(by_id(&record(1).build())).await, Err(StoreError::Unavailable(_))));
 }
 
 /// A certificate for 127.0.0.1 that is its own authority, and its key.

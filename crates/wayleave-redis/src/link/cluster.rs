@@ -8,11 +8,12 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use redis::{ServerErrorKind, Value};
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wayleave_core::ports::StoreError;
 
 use super::probe::Role;
-use super::{Address, Node, in_time};
+use super::{Address, Broken, Call, Node, answer, in_time, may_be_repeated};
 use crate::error::{OpenError, Refused};
 use crate::keys::Place;
 use crate::options::Options;
@@ -40,6 +41,17 @@ struct Range {
     node: Arc<Node>,
 }
 
+/// A call that is not answered yet.
+struct Open {
+    at: usize,
+    place: Place,
+    call: Call,
+}
+
+type Outcome = Result<Vec<Value>, Broken>;
+
+/// How often a call follows redirections.
+const REDIRECTIONS: usize = 4;
 /// How often the nodes are asked at most.
 const ASKED_EVERY: Duration = Duration::from_millis(100);
 
@@ -72,6 +84,58 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Runs scripts, each where its place is: one round trip to each master, all at once. Answers in the order given.
+    pub(super) async fn run(&self, calls: Vec<(Place, Call)>) -> Result<Vec<Value>, StoreError> {
+        let mut answers: Vec<_> = calls.iter().map(|_| None).collect();
+        let mut open: Vec<_> =
+            calls.into_iter().enumerate().map(|(at, (place, call))| Open { at, place, call }).collect();
+        let mut repeated = false;
+        for _ in 0..=REDIRECTIONS {
+            for (group, outcome) in self.round(std::mem::take(&mut open)).await? {
+                let values = match outcome {
+                    Ok(values) => values,
+                    Err(broken) => {
+                        self.doubt();
+                        if repeated || !may_be_repeated(group.iter().map(|one| &one.call), &broken) {
+                            return Err(broken.into());
+                        }
+                        repeated = true;
+                        open.extend(group);
+                        continue;
+                    }
+                };
+                for (one, value) in group.into_iter().zip(values) {
+                    match self.redirected(one.place, value)? {
+                        Some(value) => {
+                            if let Some(slot) = answers.get_mut(one.at) {
+                                *slot = Some(answer(value)?);
+                            }
+                        }
+                        None => open.push(one),
+                    }
+                }
+            }
+            if open.is_empty() {
+                return answers.into_iter().map(|answer| answer.ok_or_else(|| Refused::Answer.into())).collect();
+            }
+        }
+        Err(Refused::RedirectedTooOften.into())
+    }
+
+    /// Asks every master that holds something of `calls`.
+    async fn round(&self, calls: Vec<Open>) -> Result<Vec<(Vec<Open>, Outcome)>, StoreError> {
+        let mut round = JoinSet::new();
+        for (node, group) in self.by_node(calls.into_iter().map(|one| (one.place, one)).collect()).await? {
+            let calls: Vec<_> = group.iter().map(|one| one.call.clone()).collect();
+            round.spawn(async move { (group, node.run(&calls).await) });
+        }
+        let mut outcomes = Vec::new();
+        while let Some(outcome) = round.join_next().await {
+            outcomes.push(outcome.map_err(StoreError::unavailable)?);
+        }
+        Ok(outcomes)
+    }
+
     /// That what is known may be wrong; it is asked for before the next call.
     pub(super) fn doubt(&self) {
         self.stale.store(true, Ordering::Release);
@@ -102,7 +166,7 @@ impl Cluster {
     /// `ASK` is not followed. The hash slot is being moved key by key then, and a script on either side would see some of
     /// a subject's keys and take the others for absent: a revocation would miss sessions that turn up again. The key that
     /// scripts name is never there, so a slot answers `ASK` from the first key moved to the last, and serves nobody.
-    pub(super) fn redirected(&self, place: Place, answer: Value) -> Result<Option<Value>, StoreError> {
+    fn redirected(&self, place: Place, answer: Value) -> Result<Option<Value>, StoreError> {
         let Value::ServerError(error) = &answer else {
             return Ok(Some(answer));
         };

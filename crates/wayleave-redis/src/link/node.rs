@@ -93,7 +93,11 @@ impl Node {
             return Ok(answers);
         }
         let whole: Vec<_> = unknown.iter().filter_map(|at| calls.get(*at)).map(Call::whole).collect();
-        let second = self.pipeline(&whole, writes).await?;
+        let second = match self.pipeline(&whole, writes).await {
+            // Those that it knew were carried out.
+            Err(Broken::NotSent(error)) if unknown.len() < calls.len() => return Err(Broken::Lost(error)),
+            second => second?,
+        };
         for (at, answer) in unknown.into_iter().zip(second) {
             if let Some(slot) = answers.get_mut(at) {
                 *slot = answer;
@@ -105,7 +109,7 @@ impl Node {
     /// Sends plain commands in one round trip; with `writes`, their acknowledgement by a replica belongs to it.
     pub(crate) async fn pipeline(&self, commands: &[redis::Cmd], writes: bool) -> Result<Vec<Value>, Broken> {
         let seats = self.for_reads.as_ref().filter(|_| !writes).unwrap_or(&self.seats);
-        let (seat, mut connection) = self.connection_in(seats).await.map_err(Broken::NotSent)?;
+        let mut connection = self.connection_in(seats).await.map_err(Broken::NotSent)?;
         let mut pipeline = redis::pipe();
         for command in commands {
             pipeline.add_command(command.clone());
@@ -122,13 +126,13 @@ impl Node {
             Ok(answers) => answers,
             Err(error) => {
                 if is_lost(&error) {
-                    Self::discard(seat, &connection).await;
+                    connection.give_up();
                 }
                 return Err(Broken::Lost(StoreError::unavailable(error)));
             }
         };
         if any_elsewhere(&answers) {
-            Self::discard(seat, &connection).await;
+            connection.give_up();
         }
         self.acknowledged(answers, commands.len(), wait.is_some())
     }
@@ -152,7 +156,7 @@ impl Node {
         }
     }
 
-    /// A connection of its own, on which nothing is asked in turn. What the server pushes goes to `pushed`.
+    /// A connection of one's own. What the server pushes goes to `pushed`.
     pub(crate) async fn listen(
         &self,
         pushed: impl Fn(PushInfo) -> Result<(), redis::aio::SendError> + Send + Sync + 'static,
@@ -160,13 +164,13 @@ impl Node {
         self.open(pushed).await.map_err(StoreError::unavailable)
     }
 
-    async fn connection_in<'a>(&self, seats: &'a Seats) -> Result<(&'a Mutex<Seat>, Connection), StoreError> {
+    async fn connection_in(&self, seats: &Seats) -> Result<Connection, StoreError> {
         let at = seats.next.fetch_add(1, Ordering::Relaxed) % seats.seats.len().max(1);
         let seat = seats.seats.get(at).ok_or(Refused::NoConnection)?;
         match self.connection(seat).await {
-            Ok(connection) => Ok((seat, connection)),
+            Ok(connection) => Ok(connection),
             // When the server has just come back, others may have a connection already.
-            Err(error) => seats.live().ok_or(error),
+            Err(error) => seats.open_one().ok_or(error),
         }
     }
 
@@ -188,14 +192,6 @@ impl Node {
                 *seat = Seat { connection: None, failed_at: Some(Instant::now()) };
                 Err(StoreError::unavailable(error))
             }
-        }
-    }
-
-    async fn discard(seat: &Mutex<Seat>, connection: &Connection) {
-        connection.closed.store(true, Ordering::Release);
-        let mut seat = seat.lock().await;
-        if seat.connection.as_ref().is_some_and(|held| Arc::ptr_eq(&held.closed, &connection.closed)) {
-            seat.connection = None;
         }
     }
 
@@ -240,17 +236,19 @@ impl Node {
 
 impl Seats {
     /// A connection that is there.
-    fn live(&self) -> Option<(&Mutex<Seat>, Connection)> {
-        self.seats.iter().find_map(|seat| {
-            let connection = seat.try_lock().ok()?.connection.clone()?;
-            connection.is_open().then_some((seat, connection))
-        })
+    fn open_one(&self) -> Option<Connection> {
+        self.seats.iter().find_map(|seat| seat.try_lock().ok()?.connection.clone().filter(Connection::is_open))
     }
 }
 
 impl Connection {
     fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whoever comes next connects anew.
+    fn give_up(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 }
 
