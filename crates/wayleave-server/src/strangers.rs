@@ -51,3 +51,31 @@ impl FailedAttempts {
 fn key(client: Option<ClientAddress>) -> RateKey {
     client.map_or(RateKey::EVERYONE, RateKey::of_network)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(address: &str) -> Option<ClientAddress> {
+        Some(ClientAddress::new(address.parse().unwrap()))
+    }
+
+    /// A52: what fails past a network's share, as that of known browsers may, is taken from nobody else. A /48 is one
+    /// network.
+    #[test]
+    fn a_network_takes_its_share_and_no_more() {
+        let failed = FailedAttempts::new(RateLimit::still(5), RateLimit::still(2));
+        for n in 0..100 {
+            failed.count(client(&format!("192.0.2.{n}")));
+        }
+        assert!(failed.look(client("192.0.2.200")).is_err());
+        assert!(failed.look(client("198.51.100.1")).is_ok());
+        for n in 0..100 {
+            failed.count(client(&format!("2001:db8:7:{n:x}::1")));
+        }
+        assert!(failed.look(client("2001:db8:7:ffff::1")).is_err());
+        assert!(failed.look(client("2001:db8:8::1")).is_ok(), "one is left");
+        failed.count(client("203.0.113.1"));
+        assert!(failed.look(client("198.51.100.1")).is_err(), "of all");
+    }
+}

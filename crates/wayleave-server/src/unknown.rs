@@ -106,3 +106,39 @@ impl UnknownCredentials {
 fn digest(credential: &str) -> [u8; 32] {
     Sha256::digest(credential.as_bytes()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::http::client_address::ClientAddress;
+
+    /// A store that hangs is asked by so many at a time; the others wait for a moment and are refused. Clients below their
+    /// limit wait for nobody.
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_lookups_go_on_at_a_time() {
+        let unknown = UnknownCredentials::new(UnknownLimits {
+            unknown: RateLimit::still(1),
+            ended: RateLimit::still(10),
+            past: None,
+        });
+        let client = |last| RateKey::of(ClientAddress::new(Ipv4Addr::new(192, 0, 2, last).into()));
+        assert!(unknown.count_unknown(client(1), "x").is_ok());
+        let mut turns = Vec::new();
+        for _ in 0..AT_A_TIME {
+            turns.push(unknown.admit(client(1), "x").await.unwrap());
+        }
+        assert!(unknown.admit(client(1), "x").await.is_err());
+        assert!(unknown.admit(client(2), "x").await.is_ok());
+        unknown.remember("good");
+        assert!(unknown.admit(client(1), "good").await.is_ok());
+        let waiting = unknown.admit(client(1), "x");
+        let gives_up = async {
+            tokio::task::yield_now().await;
+            turns.pop();
+        };
+        let (waited, ()) = tokio::join!(waiting, gives_up);
+        assert!(waited.is_ok(), "a turn that ends is the next one's");
+    }
+}

@@ -83,36 +83,35 @@ async fn overtake(world: &World, by: Overtaking, subject: &wayleave::core::subje
 
 #[tokio::test]
 async fn a_session_that_something_overtook_is_not_kept() {
-    for by in [Overtaking::EndedElsewhere, Overtaking::Disabled] {
-        for spot in [Spot::Insert, Spot::Rotate, Spot::Standing] {
-            // Nothing has been written yet that could be ended.
-            if matches!((spot, by), (Spot::Standing, Overtaking::EndedElsewhere)) {
-                continue;
-            }
-            let world = Arc::new(World::new());
-            let ada = world.person(1).await;
-            let first = match spot {
-                Spot::Rotate => Some(world.open(&ada, "plain").await),
-                _ => None,
-            };
-            let mut held = world.gate.hold(spot);
-            let working = {
-                let (world, ada) = (Arc::clone(&world), ada.clone());
-                tokio::spawn(async move {
-                    match first {
-                        Some(opened) => {
-                            let refreshed = world.refresh(refresh_token(&opened.issued)).await;
-                            refreshed.unwrap_or_else(|error| panic!("{error}")).issued.access
-                        }
-                        None => world.open(&ada, "plain").await.issued.access,
+    use Overtaking::{Disabled, EndedElsewhere};
+    for (refreshes, spot, by) in [
+        (false, Spot::Standing, Disabled),
+        (false, Spot::Insert, Disabled),
+        (false, Spot::Insert, EndedElsewhere),
+        (true, Spot::Standing, Disabled),
+        (true, Spot::Rotate, Disabled),
+        (true, Spot::Rotate, EndedElsewhere),
+    ] {
+        let world = Arc::new(World::new());
+        let ada = world.person(1).await;
+        let first = if refreshes { Some(world.open(&ada, "plain").await) } else { None };
+        let mut held = world.gate.hold(spot);
+        let working = {
+            let (world, ada) = (Arc::clone(&world), ada.clone());
+            tokio::spawn(async move {
+                match first {
+                    Some(opened) => {
+                        let refreshed = world.refresh(refresh_token(&opened.issued)).await;
+                        refreshed.unwrap_or_else(|error| panic!("{error}")).issued.access
                     }
-                })
-            };
-            held.arrived().await;
-            overtake(&world, by, &ada).await;
-            held.release();
-            let access = working.await.unwrap();
-            assert_eq!(world.verdict(&access).await, Verdict::Invalid, "{by:?} at {spot:?}");
-        }
+                    None => world.open(&ada, "plain").await.issued.access,
+                }
+            })
+        };
+        held.arrived().await;
+        overtake(&world, by, &ada).await;
+        held.release();
+        let access = working.await.unwrap();
+        assert_eq!(world.verdict(&access).await, Verdict::Invalid, "{by:?} at {spot:?}");
     }
 }

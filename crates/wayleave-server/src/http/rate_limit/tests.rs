@@ -28,6 +28,20 @@ fn setup(quota: u32, seconds: u64, most_keys: usize) -> Setup {
     Setup { limit: RateLimit::new(policy, clock).unwrap(), millis }
 }
 
+impl RateLimit {
+    /// So many, of which none ever comes back.
+    pub(crate) fn still(quota: u32) -> Arc<Self> {
+        let policy = RateLimitPolicy {
+            name: "still",
+            quota: NonZeroU32::new(quota).unwrap(),
+            window: Duration::from_secs(3600),
+            site_multiple: None,
+            most_keys: 100,
+        };
+        Arc::new(Self::new(policy, MonotonicClock::new(|| Duration::ZERO)).unwrap())
+    }
+}
+
 fn client(text: &str) -> ClientAddress {
     ClientAddress::new(text.parse().unwrap())
 }
