@@ -157,12 +157,13 @@ async fn a_ring_opens_what_its_older_keys_sealed() {
 #[tokio::test]
 async fn broken_and_foreign_keys_stand_in_nobodys_way() {
     type Break = (&'static str, fn(&[u8]) -> redis::Cmd);
-    let breaks: [Break; 8] = [
+    let breaks: [Break; 9] = [
         ("another version", |name| cmd(&[b"HSET", name, b"v", b"2"])),
         ("no version", |name| cmd(&[b"HDEL", name, b"v"])),
         ("no token", |name| cmd(&[b"HDEL", name, b"tok"])),
         ("no family", |name| cmd(&[b"HDEL", name, b"fam"])),
         ("an end that is no number", |name| cmd(&[b"HSET", name, b"abs", b"never"])),
+        ("an end that never comes", |name| cmd(&[b"HSET", name, b"abs", b"nan"])),
         ("a revision that is no number", |name| cmd(&[b"HSET", name, b"rev", b"-"])),
         ("a level that is none", |name| cmd(&[b"HSET", name, b"lvl", b"9"])),
         ("a string", |name| cmd(&[b"SET", name, b"foreign"])),

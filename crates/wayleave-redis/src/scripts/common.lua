@@ -7,8 +7,8 @@ local function later(a, b) if tonumber(b) > tonumber(a) then return b end return
 -- How an absent optional value is given to a script.
 local function given(text) if text ~= '' then return text end end
 
-local function is_number(text) return text and tonumber(text) ~= nil end
-local function is_number_or_absent(text) return not text or tonumber(text) ~= nil end
+local function is_number(text) return text and string.find(text, '^%d+$') ~= nil end
+local function is_number_or_absent(text) return not text or is_number(text) end
 
 local function fields_of(flat)
   if #flat == 0 then return nil end

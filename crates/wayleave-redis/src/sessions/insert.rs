@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use wayleave_core::policy::AtLimit;
-use wayleave_core::ports::{Gone, Insert, InsertLimit, Replaces, StoreError};
+use wayleave_core::ports::{Insert, InsertLimit, Replaces, StoreError};
 use wayleave_core::record::{MAX_CLOCK_SKEW, Record};
 use wayleave_core::time::Timestamp;
 
@@ -32,41 +32,34 @@ impl RedisStore {
         if !record.fits() {
             return Err(StoreError::Full);
         }
-        let halves = Halves::whole(record, &self.sealing)?;
-        let here = Place::of(record.slot);
-        let there = replaces.map_or(here, |replaces| Place::of(replaces.id.slot(&self.routing)));
-        if here == there || self.link.is_one_server() {
-            return self.insert_at(here, there, record, &halves, limit, replaces, now).await;
-        }
-        let ended = match replaces {
-            Some(replaces) => self.end_replaced(replaces).await?,
-            None => None,
+        let insertion = Insertion { halves: Halves::whole(record, &self.sealing)?, record, limit, now };
+        let Some(replaces) = replaces else {
+            return self.insert_one(&insertion, None).await;
         };
-        if ended.is_none() && replaces.is_some_and(|replaces| replaces.expected.is_some()) {
+        let there = replaces.id.slot(&self.routing);
+        if Place::of(there) == Place::of(record.slot) || self.link.is_one_server() {
+            return self.insert_one(&insertion, Some(replaces)).await;
+        }
+        let ended = self.end_one(there, replaces.id, replaces.expected).await?.pop();
+        if ended.is_none() && replaces.expected.is_some() {
             return Ok(Insert::Conflict);
         }
-        match self.insert_at(here, here, record, &halves, limit, None, now).await? {
+        match self.insert_one(&insertion, None).await? {
             Insert::Done { replaced: _, evicted } => Ok(Insert::Done { replaced: ended, evicted }),
             other @ (Insert::Exists | Insert::Refused | Insert::Conflict) => Ok(other),
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the port's own, and where both records are")]
-    async fn insert_at(
-        &self,
-        here: Place,
-        there: Place,
-        record: &Record,
-        halves: &Halves,
-        limit: Option<InsertLimit>,
-        replaces: Option<Replaces>,
-        now: Timestamp,
-    ) -> Result<Insert, StoreError> {
+    /// One step. What is replaced has to be within reach of the script.
+    async fn insert_one(&self, insertion: &Insertion<'_>, replaces: Option<Replaces>) -> Result<Insert, StoreError> {
+        let Insertion { record, halves, limit, now } = insertion;
+        let here = Place::of(record.slot);
+        let there = replaces.map_or(here, |replaces| Place::of(replaces.id.slot(&self.routing)));
         let expected = replaces.and_then(|replaces| replaces.expected);
         let mut arguments = vec![
-            millis(now),
+            millis(*now),
             millis(now.plus(MAX_CLOCK_SKEW)),
-            self.lifetime(record, now),
+            self.lifetime(record, *now),
             optional(replaces.map(|replaces| id_bytes(replaces.id))),
             optional(replaces.map(|replaces| replaces.id.prefix().as_str().into())),
             optional(expected.map(|expected| integer(expected.0)).transpose()?),
@@ -102,12 +95,14 @@ impl RedisStore {
         let left = left.clamp(Duration::from_millis(1), Timestamp::MAX.since(Timestamp::MIN));
         left.as_millis().to_string().into_bytes()
     }
+}
 
-    async fn end_replaced(&self, replaces: Replaces) -> Result<Option<Gone>, StoreError> {
-        let Replaces { id, expected } = replaces;
-        let slot = id.slot(&self.routing);
-        self.end_one(slot, id, expected).await.map(|mut gone| gone.pop())
-    }
+/// A record on its way in.
+struct Insertion<'a> {
+    record: &'a Record,
+    halves: Halves,
+    limit: Option<InsertLimit>,
+    now: Timestamp,
 }
 
 const fn at_limit(at_limit: AtLimit) -> &'static str {
