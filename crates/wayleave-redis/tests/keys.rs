@@ -328,6 +328,30 @@ async fn a_family_remembers_so_much_and_no_more() {
     assert_eq!(names(&server).await, Vec::<Vec<u8>>::new());
 }
 
+/// Of the slot all bits count, also those that many share a hash slot by.
+#[tokio::test]
+async fn a_slot_counts_in_full() {
+    let (store, _server, _) = private().await;
+    let held = record(1).build();
+    put(&store, &held).await;
+    let slot = Slot(held.slot.0 ^ 1);
+    for scope in [
+        Scope::One(slot, held.id),
+        Scope::Family(slot, held.family),
+        Scope::All { subject: person(0), slot },
+        Scope::Others { subject: person(0), slot, keep: record(2).build().id },
+    ] {
+        assert_eq!(store.revoke(&scope).await.unwrap(), [], "{scope:?}");
+    }
+    let misrouted = Record { slot, ..held.clone() };
+    assert_eq!(store.update(&misrouted, held.revision).await.unwrap(), Update::Missing);
+    assert_eq!(store.touch(&[touch(&misrouted, at(1), None)]).await.unwrap(), 0);
+    assert_eq!(store.rotate(&rotation(refresh_key(&misrouted), 3, at(1))).await.unwrap(), Rotate::Unknown);
+    let listing = Listing { subject: Some((slot, person(0))), ..listing(&person(0)) };
+    assert_eq!(store.list(&listing).await.unwrap().records, []);
+    assert_eq!(store.find(by_id(&held)).await.unwrap().as_deref(), Some(&held));
+}
+
 /// An id is that of a record only with the prefix that its kind gave it.
 #[tokio::test]
 async fn an_id_counts_with_its_prefix() {

@@ -15,6 +15,8 @@ const MISSING: &str = "Redis is not installed: sudo apt-get install redis-server
 const MASTERS: usize = 3;
 const NODES: usize = 2 * MASTERS;
 const HASH_SLOTS: usize = 16_384;
+/// The time-out of nodes while they get to know each other: they tell news twice in that time.
+const GATHERING_MILLIS: &str = "4001";
 /// How often something that takes a moment is looked at, every 50 milliseconds.
 const LOOKS: u32 = 1_200;
 
@@ -152,7 +154,6 @@ impl RedisCluster {
 
 fn launch_cluster(folder: &Path, node_timeout_millis: u32) -> io::Result<Vec<u32>> {
     let password = password()?;
-    let timeout = node_timeout_millis.to_string();
     let mut nodes = Vec::new();
     for number in 0..NODES {
         let home = folder.join(number.to_string());
@@ -163,7 +164,7 @@ fn launch_cluster(folder: &Path, node_timeout_millis: u32) -> io::Result<Vec<u32
             "--cluster-port",
             &bus,
             "--cluster-node-timeout",
-            &timeout,
+            GATHERING_MILLIS,
             "--min-replicas-to-write",
             "1",
         ];
@@ -174,6 +175,12 @@ fn launch_cluster(folder: &Path, node_timeout_millis: u32) -> io::Result<Vec<u32
         nodes.push(node);
     }
     join(&nodes)?;
+    for node in &nodes {
+        node.cli(&["CONFIG", "SET", "cluster-node-timeout", &node_timeout_millis.to_string()])?;
+        // For when it is started again.
+        let settings = fs::read_to_string(node.home.join("settings"))?;
+        fs::write(node.home.join("settings"), settings.replace(GATHERING_MILLIS, &node_timeout_millis.to_string()))?;
+    }
     nodes.iter().map(RedisNode::process).collect()
 }
 
