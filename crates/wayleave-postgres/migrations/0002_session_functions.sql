@@ -8,7 +8,7 @@
 -- 1. The slot (an advisory lock): by whatever brings a record in, or ends or exchanges several by what they have in
 --    common. All records of a subject are in one slot, and so is a family. Under it nothing new comes into the slot, so
 --    the limit counts what is there, and a revocation of all leaves nothing that took the place of something.
--- 2. Rows of sessions, in the order of their ids, all at once.
+-- 2. Rows of sessions, in the order of their ids, all at once; what comes in after that is left alone.
 -- 3. Rows of spent tokens, skipping those that are locked; and tickets, then their counts, in the order of purposes.
 --
 -- Sweeps skip rows that are locked, and so wait for nobody. Nobody waits for what comes earlier in this list while
@@ -58,6 +58,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     limited  CONSTANT BOOLEAN := p_most IS NOT NULL AND p_subject IS NOT NULL;
     crowded  BOOLEAN := FALSE;
+    locked   BYTEA[] := '{}';
     replaced BYTEA;
     revision_then BIGINT;
     excess   BIGINT := 0;
@@ -73,16 +74,16 @@ BEGIN
         crowded := coalesce(crowded, FALSE);
     END IF;
     IF crowded THEN
-        PERFORM FROM sessions WHERE id = ANY (ARRAY(
+        locked := ARRAY(SELECT id FROM sessions WHERE id = ANY (ARRAY(
             SELECT id FROM sessions WHERE subject = p_subject AND kind = p_kind AND expired_at IS NULL
             UNION ALL SELECT p_replaces
-        )) ORDER BY id FOR UPDATE;
+        )) ORDER BY id FOR UPDATE);
     ELSIF p_replaces IS NOT NULL THEN
-        PERFORM FROM sessions WHERE id = p_replaces FOR UPDATE;
+        locked := ARRAY(SELECT id FROM sessions WHERE id = p_replaces FOR UPDATE);
     END IF;
     SELECT id, revision INTO replaced, revision_then FROM sessions
-        WHERE id = p_replaces AND prefix = p_replaces_prefix;
-    IF p_expected IS DISTINCT FROM NULL AND revision_then IS DISTINCT FROM p_expected THEN
+        WHERE id = p_replaces AND prefix = p_replaces_prefix AND id = ANY (locked);
+    IF p_expected IS NOT NULL AND revision_then IS DISTINCT FROM p_expected THEN
         RETURN QUERY SELECT 'conflict', NULL::sessions;
         RETURN;
     END IF;
@@ -278,15 +279,16 @@ CREATE FUNCTION session_touch(
 ) RETURNS BIGINT
 LANGUAGE plpgsql AS $$
 DECLARE
+    -- What comes in from now on is not among those whose locks were taken in order.
+    locked  CONSTANT BYTEA[] := ARRAY(SELECT id FROM sessions WHERE id = ANY (p_ids) ORDER BY id FOR UPDATE);
     written BIGINT;
 BEGIN
-    PERFORM FROM sessions WHERE id = ANY (p_ids) ORDER BY id FOR UPDATE;
     UPDATE sessions SET
             last_seen_at = greatest(last_seen_at, new.seen_at),
             idle_expires_at = idle_moved_forward(sessions.idle_expires_at, last_seen_at, new.idle_expires_at, new.seen_at)
         FROM unnest(p_ids, p_slots, p_prefixes, p_seen_at, p_idle_expires_at)
             AS new (id, slot, prefix, seen_at, idle_expires_at)
-        WHERE sessions.id = new.id AND sessions.slot = new.slot AND sessions.prefix = new.prefix
+        WHERE sessions.id = ANY (locked) AND sessions.id = new.id AND sessions.slot = new.slot AND sessions.prefix = new.prefix
             AND expired_at IS NULL;
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
@@ -298,6 +300,7 @@ $$;
 CREATE FUNCTION session_erase_pairs(p_before BIGINT, p_ahead BIGINT, p_most BIGINT) RETURNS BIGINT
 LANGUAGE plpgsql AS $$
 DECLARE
+    locked     BYTEA[];
     candidates CONSTANT BYTEA[] := ARRAY(
         (SELECT id FROM sessions WHERE rotation_pair IS NOT NULL AND rotation_at < p_before
             ORDER BY rotation_at LIMIT p_most)
@@ -307,9 +310,9 @@ DECLARE
         LIMIT p_most
     );
 BEGIN
-    PERFORM FROM sessions WHERE id = ANY (candidates) ORDER BY id FOR UPDATE;
+    locked := ARRAY(SELECT id FROM sessions WHERE id = ANY (candidates) ORDER BY id FOR UPDATE);
     UPDATE sessions SET rotation_pair = NULL
-        WHERE id = ANY (candidates) AND (rotation_at < p_before OR rotation_at >= p_ahead);
+        WHERE id = ANY (locked) AND (rotation_at < p_before OR rotation_at >= p_ahead);
     RETURN cardinality(candidates);
 END
 $$;

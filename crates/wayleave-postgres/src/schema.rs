@@ -22,6 +22,9 @@ pub(crate) fn server(url: &str, options: &Options) -> Result<PgConnectOptions, O
     if !well_formed {
         return Err(OpenError::Namespace);
     }
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(OpenError::Address(NotPostgres.into()));
+    }
     let server: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| OpenError::Address(error.into()))?;
     warn_if_in_the_clear(&server);
     let server = match server.get_application_name() {
@@ -41,6 +44,10 @@ pub(crate) fn server(url: &str, options: &Options) -> Result<PgConnectOptions, O
         .statement_cache_capacity(256)
         .disable_statement_logging())
 }
+
+#[derive(Copy, Clone, Debug, thiserror::Error)]
+#[error("it does not begin with postgres://")]
+struct NotPostgres;
 
 fn warn_if_in_the_clear(server: &PgConnectOptions) {
     let local = server.get_socket().is_some()

@@ -1,6 +1,13 @@
 //! The store against real servers: conformance, what an operation costs, what lies in the database, and what becomes of
 //! outages.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a failing test panics")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing test panics"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +19,14 @@ use wayleave_core::seal::{KeyId, KeyRing, SealingKey};
 use wayleave_postgres::{Options, PostgresStore};
 use wayleave_testkit::servers::postgres::{Database, Postgres};
 
+mod at_rest;
 mod conformance;
+mod judge;
+mod outage;
+mod proxy;
+mod schema;
+mod sessions;
+mod trips;
 
 struct System;
 
