@@ -27,6 +27,9 @@ mod sweep;
 mod touch;
 mod update;
 
+#[cfg(test)]
+mod plans;
+
 pub(crate) const BY_TOKEN: &str = select_records!("WHERE token = $1 AND slot = $2");
 pub(crate) const BY_ID: &str = select_records!("WHERE id = $1 AND slot = $2 AND prefix = $3");
 pub(crate) const BY_REFRESH: &str = select_records!("WHERE id = session_by_refresh($1, $2)");

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use wayleave::SystemClock;
+use wayleave::kv::{RecordSessions, RecordSessionsOptions};
 use wayleave_conformance::Races;
 use wayleave_conformance::bus::Nodes;
 use wayleave_conformance::directory::{Directory, ManualClock};
 use wayleave_conformance::fixtures;
+use wayleave_conformance::kv::Kv;
 use wayleave_conformance::store::{Store, race};
 use wayleave_postgres::{Options, PostgresStore};
 use wayleave_testkit::servers::postgres::Database;
@@ -39,6 +42,14 @@ async fn nodes() -> (Nodes, Arc<Database>) {
     (Nodes { nodes: [one, two], cut: Arc::new(cut) }, database)
 }
 
+/// Key-value sessions, as records of the store.
+async fn key_value() -> (Kv, Database) {
+    let (store, database) = crate::fresh().await;
+    let (routing, options) = (fixtures::routing(), RecordSessionsOptions::default());
+    let sessions = RecordSessions::new(Arc::new(store), Arc::new(SystemClock), routing, options);
+    (Kv::of(sessions), database)
+}
+
 mod sessions {
     use super::store;
     wayleave_conformance::store_suite!(store);
@@ -47,6 +58,11 @@ mod sessions {
 mod directories {
     use super::directory;
     wayleave_conformance::directory_suite!(directory);
+}
+
+mod kv {
+    use super::key_value;
+    wayleave_conformance::kv_suite!(key_value);
 }
 
 mod bus {

@@ -107,21 +107,29 @@ pub fn free_port() -> io::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// Runs a command to its end. What it says goes into the error when it fails.
+/// Runs a command to its end; what it says. What it says besides goes into the error when it fails.
 ///
 /// # Errors
 /// When it cannot be run or fails.
 pub fn run(command: &mut Command) -> io::Result<String> {
+    output(command).map(|(out, _)| out)
+}
+
+/// As [`run`], with what the command says besides, on its standard error.
+///
+/// # Errors
+/// As [`run`].
+pub fn output(command: &mut Command) -> io::Result<(String, String)> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stdin(Stdio::null())
         .output()
         .map_err(|error| io::Error::new(error.kind(), format!("cannot run {name}: {error}")))?;
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let (out, err) = (said(&output.stdout), said(&output.stderr));
     if output.status.success() {
-        Ok(said(&output.stdout))
+        Ok((out, err))
     } else {
-        let (out, err) = (said(&output.stdout), said(&output.stderr));
         Err(io::Error::other(format!("{name}: {}: {out} {err}", output.status)))
     }
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Shared, free_port, run};
+use super::{Shared, free_port, output, run};
 
 /// The user that the server runs as where the tests run as root, and the superuser inside it.
 const USER: &str = "postgres";
@@ -71,10 +71,14 @@ impl Postgres {
     /// # Errors
     /// When a statement fails.
     pub fn psql(&self, database: &str, statements: &str) -> io::Result<String> {
+        self.ask(database, statements).map(|(answer, _)| answer)
+    }
+
+    fn ask(&self, database: &str, statements: &str) -> io::Result<(String, String)> {
         let mut psql = Command::new(self.programs.folder.join("psql"));
         psql.args(["-XqtA", "--set=ON_ERROR_STOP=1", "--host=127.0.0.1", &format!("--port={}", self.port)]);
         psql.args([&format!("--username={USER}"), &format!("--dbname={database}"), "--command", statements]);
-        run(psql.env("PGPASSWORD", &self.password))
+        output(psql.env("PGPASSWORD", &self.password))
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -146,6 +150,18 @@ impl Database {
     /// When a statement fails.
     pub fn psql(&self, statements: &str) -> io::Result<String> {
         self.server.psql(&self.name, statements)
+    }
+
+    /// The plans of everything that `statements` run, also inside functions, as `auto_explain` tells them.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub fn plans(&self, statements: &str) -> io::Result<String> {
+        let statements = format!(
+            "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; \
+             SET client_min_messages = log; {statements}"
+        );
+        self.server.ask(&self.name, &statements).map(|(_, told)| told)
     }
 }
 
