@@ -87,6 +87,24 @@ impl Postgres {
         self.port
     }
 
+    /// Makes a certificate for `localhost` that nobody else has signed, and takes connections over TLS from now on; the
+    /// certificate's file.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made.
+    pub fn use_tls(&self) -> io::Result<PathBuf> {
+        let data = self.server.folder().join("data");
+        let mut openssl = self.programs.as_owner("openssl".as_ref());
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]);
+        openssl.args(["-days", "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"]).arg(data.join("server.key"));
+        run(openssl.arg("-out").arg(data.join("server.crt")))?;
+        self.psql("postgres", "ALTER SYSTEM SET ssl = on")?;
+        self.stop()?;
+        self.start()?;
+        Ok(data.join("server.crt"))
+    }
+
     /// Stops it in good order: whoever is connected is hung up on.
     ///
     /// # Errors
@@ -194,7 +212,11 @@ impl Programs {
     }
 
     fn command(&self, program: &str) -> Command {
-        let program = self.folder.join(program);
+        self.as_owner(&self.folder.join(program))
+    }
+
+    /// A program as the user that the server's files belong to.
+    fn as_owner(&self, program: &Path) -> Command {
         let mut command = if self.instead_of_root.is_some() {
             let mut command = Command::new("setpriv");
             command.args(["--reuid", USER, "--regid", USER, "--init-groups", "--"]).arg(program);
