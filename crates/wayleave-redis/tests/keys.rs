@@ -178,12 +178,16 @@ async fn broken_and_foreign_keys_stand_in_nobodys_way() {
             let found = store.find(lookup).await;
             assert!(matches!(found, Err(StoreError::Corrupt(_))), "{what}: {found:?}");
         }
-        // What scripts do not look at, a whole new record may replace.
+        // What scripts do not look at, a whole new record may replace. The rest they leave as it is.
         if what != "a level that is none" {
+            let before = everything(&server).await;
             let change = store.update(&held, held.revision).await;
             assert!(matches!(change, Err(StoreError::Corrupt(_))), "{what}: {change:?}");
             let exchanged = store.rotate(&rotation(refresh_key(&held), 9, at(30))).await;
             assert!(matches!(exchanged, Err(StoreError::Corrupt(_))), "{what}: {exchanged:?}");
+            let touched = store.touch(&[touch(&held, at(30), Some(at(900)))]).await;
+            assert!(matches!(touched, Ok(0) | Err(StoreError::Corrupt(_))), "{what}: {touched:?}");
+            assert!(everything(&server).await == before, "{what}");
         }
         let whole = record(2).created(at(1)).build();
         let limit = InsertLimit { most: 5, at_limit: AtLimit::Refuse };
