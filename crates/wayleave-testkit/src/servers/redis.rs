@@ -53,7 +53,9 @@ impl Redis {
         let settings = ["--replicaof", "127.0.0.1", &port, "--masterauth", &master.password];
         let replica = Self::private(&settings)?;
         wait_until("the replica follows", || {
-            Ok(replica.node.cli(&["INFO", "replication"])?.contains("master_link_status:up"))
+            // Where a master demands replicas, it has to have counted this one.
+            let known = master.cli(&["INFO", "replication"])?;
+            Ok(known.contains("state=online") && !known.contains("min_slaves_good_slaves:0"))
         })?;
         Ok(replica)
     }
