@@ -147,6 +147,38 @@ async fn lookups_outlive_a_restart() {
     assert!(SessionStore::find(&store, by_id(&of(1))).await.unwrap().is_some());
 }
 
+/// The first that finds its connection broken takes those from the same time with it: one write fails, not one for each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restart_costs_one_write() {
+    let server = Postgres::private().unwrap();
+    let database = Arc::new(server.database().unwrap());
+    let store = Arc::new(PostgresStore::connect(&database.url(), options()).await.unwrap());
+    let holder = std::thread::spawn({
+        let database = Arc::clone(&database);
+        move || database.psql("BEGIN; LOCK TABLE wayleave.sessions IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2)")
+    });
+    pause(Duration::from_millis(500)).await;
+    let waiting: Vec<_> = (0..6)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { insert(&store, number).await.map(drop).unwrap() })
+        })
+        .collect();
+    for insertion in waiting {
+        insertion.await.unwrap();
+    }
+    holder.join().unwrap().unwrap();
+    let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'wayleave'";
+    assert_eq!(database.psql(connections).unwrap(), "6");
+    server.stop().unwrap();
+    server.start().unwrap();
+    let mut failed = 0;
+    for number in 10..16 {
+        failed += u32::from(insert(&store, number).await.is_err());
+    }
+    assert_eq!(failed, 1);
+}
+
 /// A server that accepts and says nothing is given up on in time, by the store as by whoever listens.
 #[tokio::test]
 async fn silence_is_no_answer() {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use wayleave_conformance::fixtures::{
-    BASE, TICK, account_id, at, by_id, by_refresh, bytes, record, refresh_key, rotation, touch,
+    BASE, TICK, account_id, at, by_id, by_refresh, bytes, person, record, refresh_key, rotation, touch,
 };
 use wayleave_core::policy::AtLimit;
 use wayleave_core::ports::{
@@ -245,6 +245,38 @@ async fn nobody_stands_in_anybodys_way_for_ever() {
         worker.await.unwrap();
     }
     // Not even by trying again.
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(database.psql(&format!("SELECT pg_stat_clear_snapshot(); {deadlocks}")).unwrap().trim(), "0");
+}
+
+/// Batches of activity that name the same sessions, each in an order of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn touches_in_any_order_do_not_lock_each_other_out() {
+    let (store, database) = fresh().await;
+    let store = Arc::new(store);
+    let records: Vec<_> = (0..300).map(|number| record(number).of(&person(number)).build()).collect();
+    for record in &records {
+        put(&store, record).await;
+    }
+    let workers: Vec<_> = (0..6_usize)
+        .map(|worker| {
+            let (store, records) = (Arc::clone(&store), records.clone());
+            tokio::spawn(async move {
+                for round in 0..15_usize {
+                    let at = at(i64::try_from(round).unwrap());
+                    let mut touches: Vec<_> = records.iter().map(|record| touch(record, at, None)).collect();
+                    touches.rotate_left(50 * worker + round);
+                    if worker % 2 == 0 {
+                        touches.reverse();
+                    }
+                    assert_eq!(store.touch(&touches).await.unwrap(), records.len());
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(database.psql(&format!("SELECT pg_stat_clear_snapshot(); {deadlocks}")).unwrap().trim(), "0");
 }

@@ -189,6 +189,9 @@ pub(super) async fn are_searched_by_address_and_name(bench: Bench<Directory>) {
     let page = accounts.list(Some("king"), Some(&after[0]), 10).await.unwrap();
     assert_eq!(page.into_iter().map(|account| account.id).collect::<Vec<_>>(), after[1..]);
     assert_eq!(accounts.list(Some("king"), None, 1).await.unwrap().len(), 1);
+    // Whatever the locale of the machine makes of an I.
+    put(accounts, &Account { name: "INES".into(), ..account(4) }).await;
+    assert_eq!(searched(accounts, "ines").await, ids([4]));
 }
 
 /// What other systems take for a pattern is a text like any other.

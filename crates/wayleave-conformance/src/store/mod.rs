@@ -175,6 +175,8 @@ macro_rules! __store_cases {
                 an_id_is_inserted_once,
                 a_record_is_replaced_once,
                 a_record_is_replaced_as_it_was_or_not_at_all,
+                a_replacement_does_not_outlive_a_revocation,
+                a_replacement_does_not_outlive_a_replay,
             }
         }
     };

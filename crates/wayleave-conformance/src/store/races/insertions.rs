@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wayleave_core::policy::AtLimit;
-use wayleave_core::ports::{Gone, Insert, InsertLimit, Replaces, Scope, Update};
+use wayleave_core::ports::{Gone, Insert, InsertLimit, Replaces, Rotate, Scope, Update};
 use wayleave_core::record::Record;
 
 use super::{CONTENDERS, of_round};
 use crate::bench::Bench;
-use crate::fixtures::{at, by_id, by_token, entries, person, session_token};
+use crate::fixtures::{at, by_id, by_token, entries, person, refresh_key, rotation, session_token};
 use crate::store::Store;
-use crate::store::ask::{assert_gone, assert_kept, find, listed, put, put_all, update};
+use crate::store::ask::{assert_gone, assert_kept, find, listed, put, put_all, rotated, update};
 use crate::together::{both, boxed, together};
 
 async fn insert_together(
@@ -217,5 +217,67 @@ pub(in crate::store) async fn a_record_is_replaced_as_it_was_or_not_at_all(bench
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// What takes the place of a session is as much the subject's, and of the lineage, as what it replaces: a revocation of
+/// all of them ends the one or the other, and nothing slips through between.
+pub(in crate::store) async fn a_replacement_does_not_outlive_a_revocation(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    for round in bench.rounds() {
+        let old = of_round(round, 0);
+        put(&store, &old).await;
+        let new = Record { family: old.family, ..of_round(round, 1) };
+        let scope = if round / 2 % 2 == 0 {
+            Scope::All { subject: person(round), slot: old.slot }
+        } else {
+            Scope::Family(old.slot, old.family)
+        };
+        let (first, second) = (Arc::clone(&store), Arc::clone(&store));
+        let (inserting, replaces) = (new.clone(), Replaces::exactly(&old));
+        let (replaced, ended) = both(
+            round,
+            async move { first.insert(&inserting, None, Some(replaces), at(500)).await.unwrap() },
+            async move { second.revoke(&scope).await.unwrap() },
+        )
+        .await;
+        match replaced {
+            Insert::Done { replaced, .. } => {
+                assert_eq!(replaced, Some(Gone::from_record(&old)));
+                assert_eq!(ended, [Gone::from_record(&new)], "what came in its place was not ended");
+            }
+            Insert::Conflict => assert_eq!(ended, [Gone::from_record(&old)]),
+            other @ (Insert::Exists | Insert::Refused) => panic!("{other:?}"),
+        }
+        assert_gone(&store, &old).await;
+        assert_gone(&store, &new).await;
+    }
+}
+
+/// R064: nor does it outlive the replay of a token that its lineage had spent.
+pub(in crate::store) async fn a_replacement_does_not_outlive_a_replay(bench: Bench<Store>) {
+    let store = bench.fresh().await;
+    for round in bench.rounds() {
+        let first = of_round(round, 0);
+        put(&store, &first).await;
+        let held = rotated(&store, &rotation(refresh_key(&first), round * 1000 + 500, at(60))).await;
+        let new = Record { family: first.family, ..of_round(round, 1) };
+        let replay = rotation(refresh_key(&first), round * 1000 + 501, at(500));
+        let (one, two) = (Arc::clone(&store), Arc::clone(&store));
+        let (inserting, replaces) = (new.clone(), Replaces::exactly(&held));
+        let (replaced, judged) = both(
+            round,
+            async move { one.insert(&inserting, None, Some(replaces), at(500)).await.unwrap() },
+            async move { two.rotate(&replay).await.unwrap() },
+        )
+        .await;
+        let ended = match replaced {
+            Insert::Done { .. } => &new,
+            Insert::Conflict => &held,
+            other @ (Insert::Exists | Insert::Refused) => panic!("{other:?}"),
+        };
+        assert_eq!(judged, Rotate::Reuse(vec![Gone::from_record(ended)]), "{replaced:?}");
+        assert_gone(&store, &held).await;
+        assert_gone(&store, &new).await;
     }
 }
