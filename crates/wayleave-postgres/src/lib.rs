@@ -1,5 +1,5 @@
 //! For whoever puts a deployment of several machines together: Wayleave's session store, directories and bus in a
-//! PostgreSQL database, version 14 or newer.
+//! PostgreSQL database, version 15 or newer.
 //!
 //! [`PostgresStore`] implements every port of [`wayleave_core::ports`] that keeps something, and the bus over
 //! LISTEN/NOTIFY. Every operation is one statement and one round trip; what takes several steps is a function in the
