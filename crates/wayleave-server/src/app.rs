@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
+use wayleave::cluster::Cluster;
 use wayleave::{Rules, SessionManager};
 use wayleave_core::authentication::Prover;
 use wayleave_core::id::SessionId;
@@ -88,6 +89,8 @@ pub struct Provers {
 pub struct App {
     /// Sessions.
     pub manager: Arc<SessionManager>,
+    /// This process among others on the same store.
+    pub cluster: Option<Arc<Cluster>>,
     /// The store itself, for single-use tickets.
     pub store: Arc<dyn SessionStore>,
     /// People and settings.

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
+use wayleave::cluster::{BusKey, Cluster, ClusterParts, Coherence, Timing};
 use wayleave::jwt::Audience;
-use wayleave::{Options, Parts, Rules, SessionManager};
+use wayleave::{Options, Parts, Rules, SessionManager, SystemUptime};
 use wayleave_core::authentication::{Authority, Level, Method};
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::{Clock, Entropy, StoreError};
+use wayleave_core::ports::{Bus, Clock, Entropy, StoreError};
 use wayleave_core::subject::Namespace;
 use wayleave_password::{BucketKey, Cost, Hasher, HasherOptions, Parameters, PasswordAuthenticator, Requirements};
 use wayleave_web::cookies::InvalidCookieSpec;
@@ -48,6 +49,15 @@ pub enum StartError {
     /// The database cannot be opened.
     #[error(transparent)]
     Sqlite(#[from] wayleave_sqlite::OpenError),
+    /// The PostgreSQL database cannot be opened.
+    #[error(transparent)]
+    Postgres(#[from] wayleave_postgres::OpenError),
+    /// The Redis servers cannot be used.
+    #[error(transparent)]
+    Redis(#[from] wayleave_redis::OpenError),
+    /// Redis has sessions only.
+    #[error("`store.directory` must say where accounts are, since Redis has sessions only")]
+    NoDirectory,
     /// A store does not answer.
     #[error("the store does not answer")]
     Store(#[from] StoreError),
@@ -146,6 +156,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
     let public_url = config.public_origin(bound).map_or_else(|| format!("http://{bound}"), |origin| origin.to_string());
     let issuer = config.jwt.issuer.as_ref().map_or_else(|| public_url.clone(), ToString::to_string);
     let audience = config.jwt.audience.as_ref().map_or_else(|| issuer.clone(), ToString::to_string);
+    let cluster = cluster(config, keys, backend.bus.as_ref(), &*entropy)?;
     let manager = Arc::new(SessionManager::new(Parts {
         store: Arc::clone(&backend.store),
         subjects: Arc::clone(&backend.subjects),
@@ -153,7 +164,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         entropy: Arc::clone(&entropy),
         authority,
         routing: keys.routing(),
-        cluster: None,
+        cluster: cluster.clone(),
         rules: Rules {
             kinds: config.kinds.clone(),
             session_timeout: policy.current().session_timeout(),
@@ -216,6 +227,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
     };
     let app = Arc::new(App {
         manager,
+        cluster,
         store: Arc::clone(&backend.store),
         directory: backend.directory.clone(),
         passwords,
@@ -233,6 +245,29 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         entropy,
     });
     Ok(Assembly { app, tasks, backend })
+}
+
+/// This process as one of those on the bus, if there is one.
+fn cluster(
+    config: &Config,
+    keys: &MasterKeys,
+    bus: Option<&Arc<dyn Bus>>,
+    entropy: &dyn Entropy,
+) -> Result<Option<Arc<Cluster>>, StartError> {
+    let Some(bus) = bus else { return Ok(None) };
+    let crate::config::Nodes { name: _, coherence, lease, beat } = &config.nodes;
+    let parts = ClusterParts {
+        bus: Arc::clone(bus),
+        key: BusKey::new(*keys.derive(Purpose::Bus)),
+        uptime: Arc::new(SystemUptime),
+        timing: Timing { beat: *beat, lease: *lease, ..Timing::default() },
+        coherence: match coherence {
+            crate::config::Coherence::Prompt => Coherence::Prompt,
+            crate::config::Coherence::Strict => Coherence::Strict,
+        },
+    };
+    let cluster = Cluster::new(parts, entropy).map_err(|_| StartError::Entropy)?;
+    Ok(Some(Arc::new(cluster)))
 }
 
 /// Events that wait for the audit log at most.

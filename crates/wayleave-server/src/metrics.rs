@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
+use wayleave::cluster::ClusterStatus;
 use wayleave_password::Load;
 
 #[cfg(test)]
@@ -51,6 +52,14 @@ struct ReadSeries {
     password_running: Gauge,
     password_hashes: Counter,
     password_turned_away: Counter,
+    bus_leased: Gauge,
+    bus_audible: Gauge,
+    bus_peers: Gauge,
+    bus_published: Counter,
+    bus_heard: Counter,
+    bus_gaps: Counter,
+    bus_lost: Counter,
+    bus_foreign: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,6 +97,8 @@ pub struct Readings {
     pub audit_dropped: u64,
     /// How busy password hashing is.
     pub password: Load,
+    /// How this server stands among others on its store, if there may be some.
+    pub cluster: Option<ClusterStatus>,
 }
 
 impl Default for Metrics {
@@ -169,6 +180,14 @@ impl ReadSeries {
             password_running,
             password_hashes,
             password_turned_away,
+            bus_leased,
+            bus_audible,
+            bus_peers,
+            bus_published,
+            bus_heard,
+            bus_gaps,
+            bus_lost,
+            bus_foreign,
         } = self;
         registry.register_with_unit("uptime", "Since the process began to count", Unit::Seconds, uptime.clone());
         for (name, help, gauge) in [
@@ -176,6 +195,13 @@ impl ReadSeries {
             ("touches_pending", "Activity that waits to be written down", pending_touches),
             ("password_admitted", "Password checks at work or waiting", password_admitted),
             ("password_running", "Password checks at work", password_running),
+            ("bus_leased", "Whether memory answers; 0 while the other servers cannot be heard", bus_leased),
+            (
+                "bus_audible",
+                "Whether the other servers can be told of changes; nothing is changed while it is 0",
+                bus_audible,
+            ),
+            ("bus_peers", "Other servers on the same store", bus_peers),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -183,13 +209,19 @@ impl ReadSeries {
             ("audit_dropped", "Audit entries that did not fit the queue", audit_dropped),
             ("password_hashes", "Passwords hashed or compared", password_hashes),
             ("password_turned_away", "Password checks refused because too many wait", password_turned_away),
+            ("bus_published", "Messages to the other servers", bus_published),
+            ("bus_heard", "Messages of the other servers", bus_heard),
+            ("bus_gaps", "Messages of others that were missed, and everything in memory dropped for it", bus_gaps),
+            ("bus_lost", "Lost connections to the bus", bus_lost),
+            ("bus_foreign", "Messages on the bus that are not of this deployment and version", bus_foreign),
         ] {
             registry.register(name, help, counter.clone());
         }
     }
 
     fn set(&self, readings: Readings, uptime_seconds: u64) {
-        let Readings { warm_sessions, pending_touches, audit_dropped, password } = readings;
+        let Readings { warm_sessions, pending_touches, audit_dropped, password, cluster } = readings;
+        let node = cluster.unwrap_or_default();
         let Load { admitted, running, hashes, turned_away } = password;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         for (gauge, value) in [
@@ -198,6 +230,9 @@ impl ReadSeries {
             (&self.pending_touches, count(pending_touches)),
             (&self.password_admitted, admitted),
             (&self.password_running, running),
+            (&self.bus_leased, u64::from(node.leased)),
+            (&self.bus_audible, u64::from(node.audible)),
+            (&self.bus_peers, count(node.peers)),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
@@ -205,6 +240,11 @@ impl ReadSeries {
             (&self.audit_dropped, audit_dropped),
             (&self.password_hashes, hashes),
             (&self.password_turned_away, turned_away),
+            (&self.bus_published, node.counts.published),
+            (&self.bus_heard, node.counts.heard),
+            (&self.bus_gaps, node.counts.gaps),
+            (&self.bus_lost, node.counts.lost),
+            (&self.bus_foreign, node.counts.foreign),
         ] {
             // Two who ask at once may come in any order, and a counter never falls.
             counter.inner().fetch_max(value, Ordering::Relaxed);

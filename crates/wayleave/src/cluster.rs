@@ -153,7 +153,7 @@ pub struct Counts {
 }
 
 /// How a node stands.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterStatus {
     /// Whether it answers from memory.
     pub leased: bool,

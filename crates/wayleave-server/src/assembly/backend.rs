@@ -1,15 +1,20 @@
-//! Where everything is kept: the store that the configuration names, behind the ports.
+//! Where everything is kept: the stores that the configuration names, behind the ports.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wayleave_core::memory::{DirectoryLimits, MemoryDirectory, MemoryOptions, MemoryStore};
-use wayleave_core::ports::{SessionStore, StoreError, Subjects};
+use wayleave_core::ports::{Bus, SessionStore, StoreError, Subjects};
 use wayleave_core::seal::KeyRing;
+use wayleave_postgres::PostgresStore;
+use wayleave_redis::{RedisStore, Replication, Servers};
 use wayleave_sqlite::{ForeignWrites, SqliteStore};
 
 use super::{Ambient, StartError};
 use crate::app::Directory;
-use crate::config::{Config, StoreUrl};
+use crate::config::{Config, ServerUrl, StoreUrl};
+use crate::secrets::MasterKeys;
 
 /// Where everything is kept.
 #[derive(Clone)]
@@ -20,48 +25,68 @@ pub struct Backend {
     pub directory: Directory,
     /// How subjects stand.
     pub subjects: Arc<dyn Subjects>,
+    /// Where servers on one store tell each other what changed.
+    pub bus: Option<Arc<dyn Bus>>,
     sqlite: Option<Arc<SqliteStore>>,
+    postgres: Option<Arc<PostgresStore>>,
 }
+
+/// One database with everything but sessions, and perhaps those, too.
+struct Base {
+    directory: Directory,
+    subjects: Arc<dyn Subjects>,
+    store: Arc<dyn SessionStore>,
+    bus: Option<Arc<dyn Bus>>,
+    sqlite: Option<Arc<SqliteStore>>,
+    postgres: Option<Arc<PostgresStore>>,
+}
+
+/// How long a replica may take to acknowledge a write.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Backend {
     /// A backend of other parts than the configuration can name.
     #[must_use]
     pub fn of(store: Arc<dyn SessionStore>, directory: Directory, subjects: Arc<dyn Subjects>) -> Self {
-        Self { store, directory, subjects, sqlite: None }
+        Self { store, directory, subjects, bus: None, sqlite: None, postgres: None }
     }
 
-    /// Opens the store that the configuration names.
+    /// Opens the stores that the configuration names.
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn open(config: &Config, ring: Arc<KeyRing>, ambient: &Ambient) -> Result<Self, StartError> {
-        match &config.store.url {
-            StoreUrl::Memory => {
-                let options = MemoryOptions {
-                    most_records: usize::try_from(config.store.memory_sessions).unwrap_or(usize::MAX),
-                    ..MemoryOptions::default()
+    pub async fn open(config: &Config, keys: &MasterKeys, ambient: &Ambient) -> Result<Self, StartError> {
+        let ring = Arc::new(keys.key_ring().map_err(|_| StartError::Keys)?);
+        let base = match config.directory() {
+            StoreUrl::Memory => memory(config, ambient),
+            StoreUrl::Sqlite(path) => sqlite(config, path, Arc::clone(&ring), ambient).await?,
+            StoreUrl::Postgres(url) => postgres(config, url, Arc::clone(&ring), ambient).await?,
+            StoreUrl::Redis(_) | StoreUrl::RedisCluster(_) => return Err(StartError::NoDirectory),
+        };
+        let servers = match &config.store.url {
+            StoreUrl::Memory | StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) => None,
+            StoreUrl::Redis(url) => Some(Servers::single(url.reveal())),
+            StoreUrl::RedisCluster(urls) => Some(Servers::cluster(urls.iter().map(ServerUrl::reveal))),
+        };
+        let Base { directory, subjects, store, bus, sqlite, postgres } = base;
+        let (store, bus) = match servers {
+            None => (store, bus),
+            Some(servers) => {
+                let routing = Arc::new(keys.routing());
+                let options = wayleave_redis::Options::new(servers, ring, routing, Arc::clone(&ambient.entropy));
+                let replication = if config.store.replicated {
+                    Replication::OneReplica { within: ACKNOWLEDGED_WITHIN }
+                } else {
+                    Replication::Unacknowledged
                 };
-                let store: Arc<dyn SessionStore> = Arc::new(MemoryStore::new(options));
-                let memory = Arc::new(MemoryDirectory::new(DirectoryLimits::default(), Arc::clone(&ambient.clock)));
-                Ok(Self { store, directory: directory(&memory), subjects: memory, sqlite: None })
+                let redis = Arc::new(RedisStore::open(wayleave_redis::Options { replication, ..options }).await?);
+                (Arc::clone(&redis) as Arc<dyn SessionStore>, Some(redis as Arc<dyn Bus>))
             }
-            StoreUrl::Sqlite(path) => {
-                let mut options =
-                    wayleave_sqlite::Options::new(ring, Arc::clone(&ambient.entropy), Arc::clone(&ambient.clock));
-                options.readers = config.store.readers;
-                options.busy_timeout = config.store.busy_timeout;
-                let sqlite = Arc::new(SqliteStore::open(config.resolve(path), options).await?);
-                Ok(Self {
-                    store: Arc::clone(&sqlite) as Arc<dyn SessionStore>,
-                    directory: directory(&sqlite),
-                    subjects: Arc::clone(&sqlite) as Arc<dyn Subjects>,
-                    sqlite: Some(sqlite),
-                })
-            }
-        }
+        };
+        Ok(Self { store, directory, subjects, bus, sqlite, postgres })
     }
 
-    /// How much other processes have written to the store, where others can.
+    /// How much other processes have written to the store, where others can without a bus.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot answer.
@@ -72,12 +97,61 @@ impl Backend {
         }
     }
 
-    /// Writes what waits and closes the store.
+    /// Writes what waits and closes the stores.
     pub async fn close(&self) {
         if let Some(sqlite) = &self.sqlite {
             sqlite.close().await;
         }
+        if let Some(postgres) = &self.postgres {
+            postgres.close().await;
+        }
     }
+}
+
+fn memory(config: &Config, ambient: &Ambient) -> Base {
+    let options = MemoryOptions {
+        most_records: usize::try_from(config.store.memory_sessions).unwrap_or(usize::MAX),
+        ..MemoryOptions::default()
+    };
+    let memory = Arc::new(MemoryDirectory::new(DirectoryLimits::default(), Arc::clone(&ambient.clock)));
+    Base {
+        directory: directory(&memory),
+        subjects: memory,
+        store: Arc::new(MemoryStore::new(options)),
+        bus: None,
+        sqlite: None,
+        postgres: None,
+    }
+}
+
+async fn sqlite(config: &Config, path: &Path, ring: Arc<KeyRing>, ambient: &Ambient) -> Result<Base, StartError> {
+    let mut options = wayleave_sqlite::Options::new(ring, Arc::clone(&ambient.entropy), Arc::clone(&ambient.clock));
+    options.readers = config.store.readers;
+    options.busy_timeout = config.store.busy_timeout;
+    let sqlite = Arc::new(SqliteStore::open(config.resolve(path), options).await?);
+    Ok(Base {
+        directory: directory(&sqlite),
+        subjects: Arc::clone(&sqlite) as _,
+        store: Arc::clone(&sqlite) as _,
+        bus: None,
+        sqlite: Some(sqlite),
+        postgres: None,
+    })
+}
+
+async fn postgres(config: &Config, url: &ServerUrl, ring: Arc<KeyRing>, ambient: &Ambient) -> Result<Base, StartError> {
+    let mut options = wayleave_postgres::Options::new(ring, Arc::clone(&ambient.entropy), Arc::clone(&ambient.clock));
+    options.connections = config.store.connections;
+    options.acquire_timeout = config.store.busy_timeout;
+    let postgres = Arc::new(PostgresStore::connect(url.reveal(), options).await?);
+    Ok(Base {
+        directory: directory(&postgres),
+        subjects: Arc::clone(&postgres) as _,
+        store: Arc::clone(&postgres) as _,
+        bus: Some(Arc::clone(&postgres) as _),
+        sqlite: None,
+        postgres: Some(postgres),
+    })
 }
 
 /// One type that implements every port of the directory, as the directory.

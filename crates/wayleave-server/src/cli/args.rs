@@ -39,7 +39,7 @@ pub struct Global {
     /// The configuration file [default: $WAYLEAVE_CONFIG, else ./wayleave.toml, else wayleave.toml in the data folder]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Everywhere")]
     pub config: Option<PathBuf>,
-    /// The store: sqlite:PATH or memory: [default: sqlite:wayleave.db, in the data folder]
+    /// The store: sqlite:PATH, memory:, postgres://..., redis://... [default: sqlite:wayleave.db, in the data folder]
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub store: Option<String>,
     /// Set any key of the configuration; can be repeated

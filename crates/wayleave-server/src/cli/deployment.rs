@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use wayleave::{Origin, SystemClock, SystemEntropy};
 use wayleave_core::ports::Entropy;
 use wayleave_core::subject::Subject;
@@ -10,7 +12,7 @@ use wayleave_core::subject::Subject;
 use super::failure::Failure;
 use super::serve::remove;
 use crate::app::App;
-use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint, StartError};
+use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint};
 use crate::audit::Entry;
 use crate::config::{Config, StoreUrl};
 use crate::secrets::{self, MasterKeys};
@@ -34,6 +36,8 @@ pub(super) struct Deployment {
     /// The master keys.
     pub(super) keys: MasterKeys,
     assembly: Assembly,
+    /// Speaks to the servers that run on the same store.
+    cluster: (CancellationToken, JoinHandle<()>),
 }
 
 /// The world outside, as it is.
@@ -45,11 +49,11 @@ pub(super) fn ambient() -> Ambient {
 pub(super) fn require(config: &Config, absent: Absent) -> Result<(), Failure> {
     match (&config.store.url, absent) {
         (StoreUrl::Memory, _) => Err(Failure::MemoryStore),
-        (StoreUrl::Sqlite(_), Absent::Make) => Ok(()),
-        (StoreUrl::Sqlite(path), Absent::Refuse) => {
-            let database = config.resolve(path);
-            if database.exists() { Ok(()) } else { Err(Failure::NoDeployment(database)) }
-        }
+        (_, Absent::Make) => Ok(()),
+        (_, Absent::Refuse) => match config.database() {
+            Some(database) if !database.exists() => Err(Failure::NoDeployment(database)),
+            Some(_) | None => Ok(()),
+        },
     }
 }
 
@@ -59,8 +63,7 @@ impl Deployment {
         require(config, absent)?;
         let ambient = ambient();
         let opened = secrets::open(config, &*ambient.entropy)?;
-        let ring = Arc::new(opened.keys.key_ring().map_err(|_| StartError::Keys)?);
-        let backend = Backend::open(config, ring, &ambient).await?;
+        let backend = Backend::open(config, &opened.keys, &ambient).await?;
         let link_file = config.resolve(Path::new(super::serve::LINK_FILE));
         let node = node(&*ambient.entropy)?;
         let assembled = assembly::assemble(Blueprint {
@@ -77,7 +80,12 @@ impl Deployment {
         match assembled {
             Ok(assembly) => {
                 let app = Arc::clone(&assembly.app);
-                Ok(Self { app, keys: opened.keys, assembly })
+                let left = CancellationToken::new();
+                let running = tokio::spawn({
+                    let (manager, left) = (Arc::clone(&app.manager), left.clone());
+                    async move { manager.run_cluster(left).await }
+                });
+                Ok(Self { app, keys: opened.keys, assembly, cluster: (left, running) })
             }
             Err(error) => {
                 backend.close().await;
@@ -108,8 +116,10 @@ impl Deployment {
 
     /// Writes what waits, and closes the store. Running servers notice by themselves what was changed.
     pub(super) async fn close<T>(self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        let Self { app, keys: _, assembly } = self;
+        let Self { app, keys: _, assembly, cluster: (left, running) } = self;
         drop(app);
+        left.cancel();
+        let _ = running.await;
         assembly.stop().await;
         outcome
     }

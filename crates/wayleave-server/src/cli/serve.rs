@@ -20,7 +20,7 @@ use wayleave_core::token::LinkToken;
 use super::{failed, remark, say};
 use crate::access::ADMIN;
 use crate::app::App;
-use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint, StartError};
+use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint};
 use crate::changes::{Watch, follow};
 use crate::config::{Config, Loaded};
 use crate::http::hosts::Hosts;
@@ -36,6 +36,9 @@ pub(super) const LINK_FILE: &str = "setup-link";
 /// How often the server looks whether another process wrote to its store: what one ends is heard within this and the
 /// time of a reload.
 const WATCH: Duration = Duration::from_millis(250);
+
+/// How often the server looks for changed settings while it cannot hear the other servers.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Connections of the listener for metrics.
 const METRICS_CONNECTIONS: usize = 16;
@@ -59,8 +62,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.server.listen))?;
     let bound = listener.local_addr()?;
-    let ring = Arc::new(opened.keys.key_ring().map_err(|_| StartError::Keys)?);
-    let backend = Backend::open(config, ring, &ambient).await?;
+    let backend = Backend::open(config, &opened.keys, &ambient).await?;
     let watch = Watch::start(backend.clone()).await?;
     let link_file = config.resolve(Path::new(LINK_FILE));
     let setup_done = {
@@ -74,7 +76,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
         ambient,
         bound,
         parameters: assembly::password_parameters(config)?,
-        node: "server",
+        node: config.nodes.name.as_str(),
         setup_done: Arc::new(setup_done),
     })
     .await?;
@@ -87,13 +89,17 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
     let limits = assembly::rate_limits(config)?;
     let upkeep = [
         tokio::spawn(follow_others(Arc::clone(&app), watch, stop.clone())),
+        tokio::spawn(follow_nodes(Arc::clone(&app), stop.clone())),
         tokio::spawn(tidy(Arc::clone(&app), limits.clone(), stop.clone())),
     ];
-    let background = tokio::spawn(Arc::clone(&app.manager).run_background(background(config), stop.clone()));
+    // Until the last request is answered: the other servers must hear of what it changes.
+    let served = CancellationToken::new();
+    let background = tokio::spawn(Arc::clone(&app.manager).run_background(background(config), served.clone()));
     let metrics = serve_metrics(config, &app, bound, stop.clone()).await?;
     let router = assembly::http_stack(config, bound, Arc::clone(&app.entropy))?.wrap(router::router(&app, &limits));
     let stopped = serve(listener, router, assembly::serve_options(config), stop.clone()).await;
     stop.cancel();
+    served.cancel();
     for task in upkeep {
         let _ = task.await;
     }
@@ -177,6 +183,35 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
         token.cancel();
     });
     Ok(stop)
+}
+
+/// Takes over what other servers on the same store changed for all, and looks for it while they cannot be heard.
+async fn follow_nodes(app: Arc<App>, stop: CancellationToken) {
+    let Some(cluster) = &app.cluster else { return };
+    let mut settings = cluster.settings();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut taken_over = true;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = settings.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            _ = look.tick() => {
+                if taken_over && cluster.status().leased {
+                    continue;
+                }
+            }
+        }
+        let reloaded = app.reload().await;
+        taken_over = reloaded.is_ok();
+        if let Err(error) = reloaded {
+            tracing::warn!(%error, "what another server changed could not be read; it will be tried again");
+        }
+    }
 }
 
 /// Follows what other processes do to the store.

@@ -8,7 +8,7 @@ use super::keys::kind_path;
 use super::kinds;
 use super::problem::{Importance, Location, Problem, ProblemKind, Warning};
 use super::sources::Loading;
-use super::types::StoreUrl;
+use super::store_url::StoreUrl;
 use super::value::write_duration;
 use super::words::{ForwardedHeader, Registration};
 
@@ -19,6 +19,7 @@ pub(super) fn check(loading: &mut Loading) {
     check.origins();
     check.proxies();
     check.limits();
+    check.stores();
     check.cookies();
     check.keys();
     check.openings();
@@ -120,10 +121,7 @@ impl Check<'_> {
         let config = &self.loading.draft.config;
         let (timeout, head) = (config.server.request_timeout, config.server.header_timeout);
         let whole_kib = config.password.argon2_memory.bytes().is_multiple_of(1024);
-        let database_is_key = match &config.store.url {
-            StoreUrl::Sqlite(path) => config.resolve(path) == config.resolve(&config.keys.master),
-            StoreUrl::Memory => false,
-        };
+        let database_is_key = config.database().is_some_and(|database| database == config.resolve(&config.keys.master));
         if head > timeout {
             self.refuse(
                 &["server.header_timeout", "server.request_timeout"],
@@ -135,6 +133,47 @@ impl Check<'_> {
         }
         if database_is_key {
             self.refuse(&["keys.master", "store.url"], "the master key and the database are one file".into());
+        }
+    }
+
+    /// What is where, and who shares it.
+    fn stores(&mut self) {
+        let config = &self.loading.draft.config;
+        let (store, nodes) = (config.store.clone(), config.nodes.clone());
+        let is_redis = matches!(store.url, StoreUrl::Redis(_) | StoreUrl::RedisCluster(_));
+        match &store.directory {
+            None if is_redis => self.refuse(
+                &["store.directory", "store.url"],
+                "Redis keeps sessions only; say where accounts, settings and the audit log are with `store.directory`"
+                    .into(),
+            ),
+            Some(_) if !is_redis => self.refuse(
+                &["store.directory", "store.url"],
+                "`store.directory` is for sessions in Redis; any other store keeps everything".into(),
+            ),
+            Some(StoreUrl::Sqlite(_)) => self.warn(
+                Importance::Warning,
+                &["store.directory"],
+                "a SQLite file is one server's alone; several need PostgreSQL here".into(),
+            ),
+            Some(StoreUrl::Postgres(_)) | None => {}
+            Some(_) => self.refuse(
+                &["store.directory"],
+                "accounts, settings and the audit log can be in `postgres://...` or `sqlite:PATH`".into(),
+            ),
+        }
+        if store.replicated && !is_redis {
+            self.warn(
+                Importance::Warning,
+                &["store.replicated"],
+                "this is for Redis; PostgreSQL is told by its own `synchronous_commit`".into(),
+            );
+        }
+        if nodes.beat * 4 > nodes.lease {
+            self.refuse(
+                &["nodes.beat", "nodes.lease"],
+                "`nodes.beat` is at most a quarter of `nodes.lease`, so that one late sign of life ends nothing".into(),
+            );
         }
     }
 
@@ -200,10 +239,7 @@ impl Check<'_> {
 
     fn keys(&mut self) {
         let config = &self.loading.draft.config;
-        let memory = match config.store.url {
-            StoreUrl::Memory => true,
-            StoreUrl::Sqlite(_) => false,
-        };
+        let memory = config.store.url == StoreUrl::Memory;
         let beside = config.resolve(&config.keys.master).starts_with(&config.data);
         if beside && config.keys.credential.is_none() && !memory {
             self.warn(

@@ -7,11 +7,13 @@ use std::time::Duration;
 use wayleave_core::lockout::Rule;
 use wayleave_core::policy::{Kinds, SessionTimeout};
 
-use super::types::{CookieName, Rate, StoreUrl};
+use super::store_url::StoreUrl;
+use super::types::{CookieName, NodeName, Rate};
 use super::value::Size;
-use super::words::{ClearSiteData, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite};
+use super::words::{ClearSiteData, Coherence, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite};
 use super::{
-    Accounts, Audit, Config, Cookies, Jwt, Keys, Lockout, Log, Metrics, Password, RateLimits, Server, Sessions, Store,
+    Accounts, Audit, Config, Cookies, Jwt, Keys, Lockout, Log, Metrics, Nodes, Password, RateLimits, Server, Sessions,
+    Store,
 };
 
 /// The defaults.
@@ -35,9 +37,18 @@ pub(super) fn defaults(data: PathBuf) -> Config {
         },
         store: Store {
             url: StoreUrl::Sqlite("wayleave.db".into()),
+            directory: None,
+            connections: 20,
+            replicated: false,
             readers: 4,
             busy_timeout: seconds(5),
             memory_sessions: 1_000_000,
+        },
+        nodes: Nodes {
+            name: NodeName::literal("server"),
+            coherence: Coherence::Prompt,
+            lease: seconds(2),
+            beat: Duration::from_millis(500),
         },
         cookies: Cookies {
             name: CookieName::literal("__Host-id"),

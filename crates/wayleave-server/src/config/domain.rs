@@ -9,9 +9,10 @@ use wayleave_core::id::IdPrefix;
 use wayleave_core::permission::{Ceiling, Permissions};
 use wayleave_core::policy::{AtLimit, FingerprintMode, IdleLimit, SessionTimeout};
 
-use super::types::{CookieDomain, CookieName, HashedToken, HostName, Origin, Rate, StoreUrl};
+use super::store_url::StoreUrl;
+use super::types::{CookieDomain, CookieName, HashedToken, HostName, NodeName, Origin, Rate};
 use super::value::{Input, Name, Value, Wrong, quote};
-use super::words::{ClearSiteData, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm};
+use super::words::{ClearSiteData, Coherence, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm};
 
 /// Types that are written as text and parse themselves.
 macro_rules! text_values {
@@ -37,11 +38,31 @@ text_values! {
     IpNet, "a network such as `10.0.0.0/8` or `fd00::/8`";
     Origin, "an origin such as `https://auth.example.org`, without a path (`http` for this machine only)";
     Rate, "a rate such as `30/1m`";
-    StoreUrl, "`memory:` or `sqlite:PATH`";
     CookieName, "a cookie name of at most 64 characters, without blanks and separators";
     CookieDomain, "a domain such as `example.org`";
+    NodeName, "1 to 64 letters, digits, hyphens, underscores and full stops";
     HostName, "a host name such as `metrics.internal`";
     Name, "1 to 255 visible ASCII characters";
+}
+
+impl Value for StoreUrl {
+    fn form() -> String {
+        "a store such as `sqlite:PATH`, `memory:`, `postgres://HOST/DATABASE`, `redis://HOST` or \
+         `redis+cluster://HOST,HOST`"
+            .into()
+    }
+
+    fn read(input: &Input<'_>) -> Result<Self, Wrong> {
+        input.text().and_then(|text| text.parse().ok()).ok_or_else(|| match input.text() {
+            // There may be a password in it.
+            Some(text) if text.contains('@') => Wrong { found: "this address".into(), hint: None },
+            Some(_) | None => Wrong::found(input),
+        })
+    }
+
+    fn write(&self) -> String {
+        quote(&self.to_string())
+    }
 }
 
 /// Enumerations of words.
@@ -63,7 +84,7 @@ macro_rules! word_values {
     )+};
 }
 
-word_values!(SameSite, ForwardedHeader, ClearSiteData, Registration, LogFormat, LogLevel, TokenForm);
+word_values!(SameSite, Coherence, ForwardedHeader, ClearSiteData, Registration, LogFormat, LogLevel, TokenForm);
 
 fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();

@@ -18,9 +18,10 @@ pub(super) const PREFIX: &str = "WAYLEAVE_";
 pub(super) const KINDS: &str = "kinds";
 
 /// Sections in the order of the documentation, with what they are about.
-pub(super) const SECTIONS: [(&str, &str); 14] = [
+pub(super) const SECTIONS: [(&str, &str); 15] = [
     ("server", "The listener, and what it accepts."),
     ("store", "Where sessions, accounts and everything else are kept."),
+    ("nodes", "This server among others, where several use one PostgreSQL database or Redis."),
     ("cookies", "The cookies that browsers get."),
     ("sessions", "The life of sessions, beside what their kind says."),
     (

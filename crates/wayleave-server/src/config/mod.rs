@@ -14,6 +14,7 @@ mod kinds;
 mod problem;
 mod report;
 mod sources;
+mod store_url;
 mod table;
 mod types;
 mod value;
@@ -33,9 +34,10 @@ pub use keys::{KeyInfo, all_keys, environment_name, key_names};
 pub use problem::{Excerpt, Importance, Location, Problem, ProblemKind, Problems, Warning};
 pub use report::{check_human, check_json, show_human, show_json};
 pub use sources::{Assignment, Loaded, Sources};
-pub use types::{CookieDomain, CookieName, HashedToken, HostName, InvalidValue, Origin, Rate, StoreUrl};
+pub use store_url::{ServerUrl, StoreUrl};
+pub use types::{CookieDomain, CookieName, HashedToken, HostName, InvalidValue, NodeName, Origin, Rate};
 pub use value::{Name, Size, parse_duration, write_duration};
-pub use words::{ClearSiteData, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm};
+pub use words::{ClearSiteData, Coherence, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm};
 
 /// Everything that an operator can decide, with safe defaults. What each field means, its limits and its default stand
 /// in the table of keys and in `docs/configuration.md`; the paths of keys are the paths of these fields.
@@ -47,6 +49,8 @@ pub struct Config {
     pub server: Server,
     /// Where sessions and accounts are kept.
     pub store: Store,
+    /// This server among others on the same store.
+    pub nodes: Nodes,
     /// The cookies of browsers.
     pub cookies: Cookies,
     /// The life of sessions, beside what their kind says.
@@ -109,12 +113,31 @@ pub struct Server {
 pub struct Store {
     /// Which store.
     pub url: StoreUrl,
+    /// Where everything but sessions is, if elsewhere.
+    pub directory: Option<StoreUrl>,
+    /// Connections to a database server.
+    pub connections: u32,
+    /// Whether a replica must have a write of Redis before it counts.
+    pub replicated: bool,
     /// Connections that read at once.
     pub readers: u32,
     /// How long an operation waits for the writer before it counts as failed.
     pub busy_timeout: Duration,
     /// Most sessions in a memory store.
     pub memory_sessions: u32,
+}
+
+/// `[nodes]`
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    /// The name of this one.
+    pub name: NodeName,
+    /// When a change returns.
+    pub coherence: Coherence,
+    /// How long a node may answer from memory after it last heard itself on the bus.
+    pub lease: Duration,
+    /// Between two signs of life.
+    pub beat: Duration,
 }
 
 /// `[cookies]`
@@ -307,13 +330,16 @@ impl Config {
         self.data.join(path)
     }
 
-    /// The database file, if the store has one.
+    /// The database file of accounts and settings, if there is one.
     #[must_use]
     pub fn database(&self) -> Option<PathBuf> {
-        match &self.store.url {
-            StoreUrl::Sqlite(path) => Some(self.resolve(path)),
-            StoreUrl::Memory => None,
-        }
+        self.directory().file().map(|path| self.resolve(path))
+    }
+
+    /// Where accounts, settings and the audit log are.
+    #[must_use]
+    pub fn directory(&self) -> &StoreUrl {
+        self.store.directory.as_ref().unwrap_or(&self.store.url)
     }
 
     /// The origins whose pages may change state with a cookie, once the listener is bound to `bound`: the configured

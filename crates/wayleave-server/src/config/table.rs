@@ -96,9 +96,29 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "store.url",
             |c: &mut Config| &mut c.store.url,
             "The store. `sqlite:PATH` is one file, in the data folder unless the path is absolute. `memory:` forgets \
-             everything when the process ends.",
+             everything when the process ends. `postgres://USER:PASSWORD@HOST/DATABASE` and `redis://HOST`, \
+             `rediss://HOST` or `redis+cluster://HOST:PORT,HOST:PORT` are for several servers at once. Redis has sessions \
+             only; the rest is where `store.directory` says.",
         )
         .flag("--store"),
+        Key::new(
+            "store.directory",
+            |c: &mut Config| &mut c.store.directory,
+            "Where accounts, settings, counters and the audit log are, where `store.url` is Redis: `postgres://...`, or \
+             `sqlite:PATH` for a single server.",
+        ),
+        Key::within(
+            "store.connections",
+            |c: &mut Config| &mut c.store.connections,
+            1..=1000,
+            "Most connections to a PostgreSQL server.",
+        ),
+        Key::new(
+            "store.replicated",
+            |c: &mut Config| &mut c.store.replicated,
+            "Whether a write to Redis counts only once a replica has it. For servers with replicas: otherwise a failover \
+             can bring an ended session back.",
+        ),
         Key::within(
             "store.readers",
             |c: &mut Config| &mut c.store.readers,
@@ -116,6 +136,29 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             |c: &mut Config| &mut c.store.memory_sessions,
             1..=100_000_000,
             "Most sessions that a `memory:` store holds.",
+        ),
+        Key::new(
+            "nodes.name",
+            |c: &mut Config| &mut c.nodes.name,
+            "The name of this server among those on the same store, different on each: its chain in the audit log bears it.",
+        ),
+        Key::new(
+            "nodes.coherence",
+            |c: &mut Config| &mut c.nodes.coherence,
+            "When the end or change of a session is answered: with `prompt` when the other servers were told, with \
+             `strict` when each has acted on it or can no longer answer from memory.",
+        ),
+        Key::within(
+            "nodes.lease",
+            |c: &mut Config| &mut c.nodes.lease,
+            Duration::from_millis(500)..=seconds(60),
+            "How long a server may answer from memory after it last heard itself on the bus. The same on every server.",
+        ),
+        Key::within(
+            "nodes.beat",
+            |c: &mut Config| &mut c.nodes.beat,
+            Duration::from_millis(50)..=seconds(10),
+            "How often a server says that it lives; at most a quarter of `nodes.lease`.",
         ),
         Key::new(
             "cookies.name",

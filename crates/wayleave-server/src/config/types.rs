@@ -1,8 +1,7 @@
-//! The values that configuration knows beside numbers, durations and words: origins, rates, stores, cookie names.
+//! The values that configuration knows beside numbers, durations and words: origins, rates, cookie names.
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -160,36 +159,35 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Where sessions and accounts are kept.
+/// The name of a server among others: 1 to 64 letters, digits, hyphens, underscores and full stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// `sqlite:PATH`: one file. A relative path lies in the data folder.
-    Sqlite(PathBuf),
-    /// `memory:`: nothing survives the process.
-    Memory,
-}
+pub struct NodeName(Box<str>);
 
-impl FromStr for StoreUrl {
-    type Err = InvalidValue;
+impl NodeName {
+    /// A name of the defaults, which a test reads back through the parser.
+    pub(super) fn literal(name: &'static str) -> Self {
+        Self(name.into())
+    }
 
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        if text == "memory:" {
-            return Ok(Self::Memory);
-        }
-        let path = text.strip_prefix("sqlite:").ok_or(InvalidValue)?;
-        let path = path.strip_prefix("//").unwrap_or(path);
-        // A colon or question mark at the start would be SQLite's own syntax for something that is not a file.
-        let is_file = !path.is_empty() && !path.ends_with('/') && !path.starts_with([':', '?']) && !path.contains('\0');
-        if is_file { Ok(Self::Sqlite(path.into())) } else { Err(InvalidValue) }
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-impl fmt::Display for StoreUrl {
+impl FromStr for NodeName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if allowed && (1..=64).contains(&text.len()) { Ok(Self(text.into())) } else { Err(InvalidValue) }
+    }
+}
+
+impl fmt::Display for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Memory => f.write_str("memory:"),
-        }
+        f.write_str(&self.0)
     }
 }
 

@@ -57,6 +57,16 @@ words! {
 }
 
 words! {
+    /// When a change of a session returns, where several servers share a store.
+    Coherence {
+        /// When the other servers were told. They act on it as soon as they hear of it.
+        Prompt = "prompt",
+        /// When every server has acted on it.
+        Strict = "strict",
+    }
+}
+
+words! {
     /// The header in which trusted proxies say whom they speak for.
     ForwardedHeader {
         /// None is read; the peer is the client.

@@ -7,6 +7,7 @@ const READINGS: Readings = Readings {
     pending_touches: 2,
     audit_dropped: 7,
     password: Load { admitted: 4, running: 1, hashes: 11, turned_away: 5 },
+    cluster: None,
 };
 
 /// A80: the pattern of a route is counted; ids, queries, methods and paths that a client makes up are not to be seen.

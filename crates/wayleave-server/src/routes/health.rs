@@ -17,15 +17,16 @@ use crate::error::{ApiError, ErrorCode};
 use crate::metrics::{self, Readings};
 use crate::wire::ErrorBody;
 
-/// `{"status":"ok"}`
+/// `{"status":"ok"}` or `{"status":"degraded"}`
 #[derive(Serialize, ToSchema)]
 pub struct Health {
-    /// Always `ok`; anything else is a refusal.
+    /// `ok`, or `degraded` where it serves, but slower than it should; anything else is a refusal.
     #[schema(example = "ok")]
     status: &'static str,
 }
 
 const OK: Json<Health> = Json(Health { status: "ok" });
+const DEGRADED: Json<Health> = Json(Health { status: "degraded" });
 
 /// Whether the process lives.
 #[utoipa::path(get, path = "/healthz", operation_id = "health_alive", tag = "health", security(()),
@@ -34,17 +35,22 @@ pub async fn alive() -> Json<Health> {
     OK
 }
 
-/// Whether the server can serve: 503 names in `details.failed` which part cannot, `sessions` or `directory`.
+/// Whether the server can serve: 503 names in `details.failed` which part cannot: `sessions`, `directory` or, where
+/// several servers share a store, the `bus` between them. `degraded` is said while the bus cannot be heard: the store is
+/// asked about every request then.
 #[utoipa::path(get, path = "/readyz", operation_id = "health_ready", tag = "health", security(()),
     responses((status = 200, body = Health), (status = 503, body = ErrorBody), (status = "default", body = ErrorBody)))]
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError> {
     let (sessions, directory) = tokio::join!(app.manager.ping(), app.directory.settings.get("policy"));
+    let node = app.manager.cluster();
     let failed: Vec<_> = [("sessions", sessions.err()), ("directory", directory.err())]
         .into_iter()
         .filter_map(|(part, error)| report(part, error?))
+        // What this server changed nobody else would hear of, so it changes nothing.
+        .chain(node.is_some_and(|node| !node.audible).then_some("bus"))
         .collect();
     if failed.is_empty() {
-        Ok(OK)
+        Ok(if node.is_some_and(|node| !node.leased) { DEGRADED } else { OK })
     } else {
         Err(ApiError::new(ErrorCode::StoreUnavailable).with_details(json!({ "failed": failed })))
     }
@@ -80,6 +86,7 @@ pub fn numbers(app: &App) -> Response {
         pending_touches,
         audit_dropped: app.audit.dropped(),
         password: app.passwords.load(),
+        cluster: app.manager.cluster(),
     });
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }

@@ -50,11 +50,13 @@ pub enum Purpose {
     SessionReference,
     /// The short assertions of forward-auth.
     Assertion,
+    /// Messages between servers on one store.
+    Bus,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Routing,
         Self::Sealing,
         Self::Csrf,
@@ -63,6 +65,7 @@ impl Purpose {
         Self::Audit,
         Self::SessionReference,
         Self::Assertion,
+        Self::Bus,
     ];
 
     const fn label(self) -> &'static [u8] {
@@ -75,15 +78,17 @@ impl Purpose {
             Self::Audit => b"wayleave master: audit chain v1",
             Self::SessionReference => b"wayleave master: session reference v1",
             Self::Assertion => b"wayleave master: assertion v1",
+            Self::Bus => b"wayleave master: bus v1",
         }
     }
 
     /// Whether it stays with the oldest key when a new one is put in front. These are keys whose values are in use all
     /// over: another routing key would lose every session, another counter key would forgive every failed sign-in, and
-    /// with another audit key the rows from before would look forged.
+    /// with another audit key the rows from before would look forged, and with another bus key servers of before and after a
+    /// rotation would not understand each other.
     const fn is_lasting(self) -> bool {
         match self {
-            Self::Routing | Self::Counters | Self::Audit | Self::SessionReference => true,
+            Self::Routing | Self::Counters | Self::Audit | Self::SessionReference | Self::Bus => true,
             Self::Sealing | Self::Csrf | Self::PreSession | Self::Assertion => false,
         }
     }

@@ -16,7 +16,7 @@ async fn backend(folder: &std::path::Path) -> Backend {
     let config = Config::with_defaults(folder.to_owned());
     let ambient = Ambient { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) };
     let keys = secrets::open(&config, &*ambient.entropy).unwrap().keys;
-    Backend::open(&config, Arc::new(keys.key_ring().unwrap()), &ambient).await.unwrap()
+    Backend::open(&config, &keys, &ambient).await.unwrap()
 }
 
 /// A77: memory answers while the store says that nobody else wrote to it. When the store does not say, memory answers

@@ -24,6 +24,7 @@ mod jwt_forgeries;
 mod jwt_sessions;
 mod kill;
 mod nginx;
+mod nodes;
 mod openapi;
 mod password_sign_in;
 mod passwords;

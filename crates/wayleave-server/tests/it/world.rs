@@ -86,10 +86,7 @@ impl World {
         let ambient = Ambient { clock: Arc::clone(&clock) as _, entropy: Arc::new(SystemEntropy) };
         let keys = secrets::open(&config, &*ambient.entropy).unwrap().keys;
         let (backend, store, directory) = match keeping {
-            Keeping::Sqlite => {
-                let ring = Arc::new(keys.key_ring().unwrap());
-                (Backend::open(&config, ring, &ambient).await.unwrap(), None, None)
-            }
+            Keeping::Sqlite => (Backend::open(&config, &keys, &ambient).await.unwrap(), None, None),
             Keeping::Memory => {
                 let store = Arc::new(FailingStore::new(Arc::new(MemoryStore::new(MemoryOptions::default()))));
                 let memory = MemoryDirectory::new(DirectoryLimits::default(), Arc::clone(&clock) as _);

@@ -48,13 +48,19 @@ impl SessionManager {
     /// sweep may be long. Among other nodes, also speaks and listens to them: until this runs, and after it has stopped,
     /// nothing can be changed then.
     pub async fn run_background(self: Arc<Self>, background: Background, stop: CancellationToken) {
-        let Some(cluster) = self.state.cluster.clone() else { return self.keep_up(background, stop).await };
         let left = CancellationToken::new();
-        let nodes = cluster.run(|stale| self.forget(stale), left.clone());
-        tokio::join!(nodes, async {
+        tokio::join!(self.run_cluster(left.clone()), async {
             self.keep_up(background, stop).await;
             left.cancel();
         });
+    }
+
+    /// Only speaks and listens to the other nodes, until `stop`: for a process that does not stay. Without other nodes
+    /// there is nothing to do.
+    pub async fn run_cluster(&self, stop: CancellationToken) {
+        if let Some(cluster) = &self.state.cluster {
+            cluster.run(|stale| self.forget(stale), stop).await;
+        }
     }
 
     async fn keep_up(&self, background: Background, stop: CancellationToken) {

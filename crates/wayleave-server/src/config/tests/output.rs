@@ -104,7 +104,7 @@ error: there is no key `accounts.regstration`
  --> flag --set accounts.regstration
   = did you mean `accounts.registration`?
 
-error: `mysql:` is not `memory:` or `sqlite:PATH`
+error: `mysql:` is not a store such as `sqlite:PATH`, `memory:`, `postgres://HOST/DATABASE`, `redis://HOST` or `redis+cluster://HOST,HOST`
  --> flag --store
 
 13 problems in the configuration

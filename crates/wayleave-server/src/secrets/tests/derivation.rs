@@ -63,8 +63,10 @@ fn what_must_last_lasts() {
     let after = keys(GOOD).rotated(&entropy).unwrap().rotated(&entropy).unwrap();
     assert_eq!(id.slot(&after.routing()), after.routing().slot_of(&subject));
     for purpose in Purpose::ALL {
-        let lasts =
-            matches!(purpose, Purpose::Routing | Purpose::Counters | Purpose::Audit | Purpose::SessionReference);
+        let lasts = matches!(
+            purpose,
+            Purpose::Routing | Purpose::Counters | Purpose::Audit | Purpose::SessionReference | Purpose::Bus
+        );
         assert_eq!(*before.derive(purpose) == *after.derive(purpose), lasts, "{purpose:?}");
         assert_eq!(after.derive_all(purpose).count(), 3);
         assert!(after.derive_all(purpose).any(|key| *key == *before.derive(purpose)), "{purpose:?}");

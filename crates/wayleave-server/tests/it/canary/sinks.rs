@@ -184,6 +184,7 @@ pub(super) async fn sinks(world: &World, findings: &Findings, debug: &str) -> BT
         pending_touches: 0,
         audit_dropped: 0,
         password: world.app.passwords.load(),
+        cluster: None,
     });
     let database = files(&world.folder.path().join("data"));
     assert!(database.len() > 10_000, "the database is there");
