@@ -80,20 +80,21 @@ impl Shared {
         change.lock()?;
         let user = open("users")?;
         user.lock_shared()?;
-        if !runs(&folder) {
-            stop_leftovers(&folder)?;
-            make_folder(&folder)?;
-            write_processes(&folder, &launch(&folder)?)?;
-        }
         // Let go of at once: the guardian wants it.
         let guardian = open("guardian")?;
         let unguarded = guardian.try_lock();
         drop(guardian);
         match unguarded {
+            // Before the server, so that a start that fails or is broken off leaves nothing behind.
             Ok(()) => start_guardian(home, removed, grace)?,
             // There is one.
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
+        }
+        if !runs(&folder) {
+            stop_leftovers(&folder)?;
+            make_folder(&folder)?;
+            write_processes(&folder, &launch(&folder)?)?;
         }
         Ok(Self { folder, _user: user })
     }
@@ -183,8 +184,12 @@ fn runs(folder: &Path) -> bool {
 
 /// What an interrupted start or a crash left behind.
 fn stop_leftovers(folder: &Path) -> io::Result<()> {
-    let (_, alive) = processes(folder);
-    for process in alive {
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let process = entry.file_name().to_string_lossy().parse::<u32>();
+        let Ok(process) = process else { continue };
+        if !fs::read_link(entry.path().join("cwd")).is_ok_and(|works_in| works_in.starts_with(folder)) {
+            continue;
+        }
         // It may be gone already.
         run(Command::new("kill").args(["-KILL", &process.to_string()])).ok();
     }
@@ -206,10 +211,9 @@ cd "$1" || exit 1
     exec 9>change
     flock 9
     if flock --nonblock users true; then
+      # Whatever works there, told of or not.
       ours() {
-        for process in $(cat server/processes); do
-          case "$(readlink "/proc/$process/cwd")" in "$PWD/server"*) echo "$process" ;; esac
-        done
+        ls -l /proc/[0-9]*/cwd | sed -n "s#^.* /proc/\([0-9]*\)/cwd -> $PWD/server.*#\1#p"
       }
       for signal in INT $(seq 100) KILL; do
         rest=$(ours)

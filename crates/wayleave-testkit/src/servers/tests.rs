@@ -76,3 +76,15 @@ async fn a_private_server_ends_with_its_value() {
     assert!(has_ended(server), "it was not stopped");
     process(&other);
 }
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_nothing_behind() {
+    let mut server = None;
+    let started = Shared::start_private("failing", |folder| {
+        server = launch(folder)?.pop();
+        Err(io::Error::other("the second one does not start"))
+    });
+    assert_eq!(started.unwrap_err().to_string(), "the second one does not start");
+    let server = server.unwrap();
+    assert!(soon(|| has_ended(server)).await, "it was not stopped");
+}
