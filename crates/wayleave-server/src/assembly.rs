@@ -55,6 +55,12 @@ pub enum StartError {
     /// The Redis servers cannot be used.
     #[error(transparent)]
     Redis(#[from] wayleave_redis::OpenError),
+    /// Another master key sealed what is there.
+    #[error(
+        "what the store holds was sealed under another master key; every server on one store needs the same one: copy the \
+         file that `keys.master` names from a server that runs"
+    )]
+    ForeignKey(#[source] StoreError),
     /// Redis has sessions only.
     #[error("`store.directory` must say where accounts are, since Redis has sessions only")]
     NoDirectory,
@@ -79,6 +85,16 @@ pub enum StartError {
     /// There is no entropy.
     #[error("the operating system gives no entropy")]
     Entropy,
+}
+
+impl StartError {
+    /// Why something sealed that every deployment has from its first start could not be had.
+    fn of_sealed(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt(_) => Self::ForeignKey(error),
+            StoreError::Unavailable(_) | StoreError::Full => Self::Store(error),
+        }
+    }
 }
 
 /// What [`assemble`] takes.
@@ -180,7 +196,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         Arc::clone(&entropy),
         config.jwt.jwks_max_age,
     );
-    manager.set_signing_keys(signing.load().await?.0);
+    manager.set_signing_keys(signing.load().await.map_err(StartError::of_sealed)?.0);
     let hasher = hasher(config, parameters, &entropy);
     let requirements = Requirements::new(u16::try_from(config.password.min_length).unwrap_or(u16::MAX), ["wayleave"])
         .map_err(|error| StartError::Password(error.to_string().into()))?;

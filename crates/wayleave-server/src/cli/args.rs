@@ -84,6 +84,9 @@ Examples:
     /// Credentials of trusted backends
     #[command(subcommand, name = "service-key")]
     ServiceKey(ServiceKey),
+    /// Stores of sessions
+    #[command(subcommand)]
+    Store(Store),
     /// Remove ended sessions and other expired records now
     #[command(after_help = "A running server does this every `sessions.sweep_interval` by itself.")]
     Sweep,
@@ -228,6 +231,29 @@ pub enum KeyKind {
     Master,
 }
 
+/// `store ...`
+#[derive(Subcommand, Debug)]
+pub enum Store {
+    /// Copy live sessions to another store; nobody is signed out
+    #[command(after_help = "\
+Stop the servers first, and start them with the other store afterwards: what is ended meanwhile in the one would go on in the
+other. Accounts, settings and the audit log are not copied. Refresh tokens go on; of those spent before the last exchange the
+other store knows nothing, and refuses them without ending their sessions. What is there already is left alone, so a copy that
+broke off can be run again. A URL with a password is better taken from the environment, as env:NAME.
+
+Examples:
+  wayleave store copy postgres://wayleave@db.internal/wayleave redis://cache.internal
+  wayleave store copy env:OLD_STORE env:NEW_STORE")]
+    Copy {
+        /// The store that has the sessions
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// The store that gets them
+        #[arg(value_name = "TO")]
+        to: String,
+    },
+}
+
 /// `service-key ...`
 #[derive(Subcommand, Debug)]
 pub enum ServiceKey {
@@ -315,6 +341,7 @@ impl Cli {
             | Command::Session(_)
             | Command::Key(_)
             | Command::ServiceKey(_)
+            | Command::Store(_)
             | Command::Sweep
             | Command::Audit(_)
             | Command::Config(_)

@@ -32,6 +32,12 @@ pub(super) enum Failure {
         path = .0.display()
     )]
     NoDeployment(PathBuf),
+    /// A server would change what is copied.
+    #[error("a server runs on this data folder; stop it, and all others on the same store, before sessions are copied")]
+    ServerRuns,
+    /// The PostgreSQL database cannot be opened.
+    #[error(transparent)]
+    Postgres(#[from] wayleave_postgres::OpenError),
     /// Links need an address.
     #[error("nobody knows the server's port, because `server.listen` has port 0; set `server.public_url`")]
     NoAddress,
@@ -109,6 +115,15 @@ pub(super) enum Argument {
     /// Too short or too long.
     #[error("a service key is good for 1 minute to 400 days; give another length with --expires")]
     Expires,
+    /// Not a store.
+    #[error(
+        "a store is sqlite:PATH, postgres://HOST/DATABASE, redis://HOST or redis+cluster://HOST,HOST, or env:NAME for a \
+         variable that holds one"
+    )]
+    Store,
+    /// Nothing to copy between.
+    #[error("sessions are copied between two stores that last; name two different ones")]
+    Stores,
     /// Not an event.
     #[error("an event has at most 64 characters, such as login.failure, or login. for all that begin so")]
     Event,
@@ -168,6 +183,8 @@ impl Failure {
             | Self::Secrets(_)
             | Self::Start(_)
             | Self::Database(_)
+            | Self::Postgres(_)
+            | Self::ServerRuns
             | Self::Store(_)
             | Self::Link(_)
             | Self::Heads(_)

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::args::{Cli, Command};
-use self::commands::{audit, config, key, migrate, service_key, session, sweep, user};
+use self::commands::{audit, config, key, migrate, service_key, session, store, sweep, user};
 use self::failure::Failure;
 use self::output::Output;
 use crate::config::{Config, Importance, Loaded, LogLevel};
@@ -63,6 +63,10 @@ fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
         Command::ServiceKey(command) => {
             let config = load_quietly(cli)?;
             in_runtime(service_key::run(command, &config, output))
+        }
+        Command::Store(command) => {
+            let config = load_quietly(cli)?;
+            in_runtime(store::run(command, &config, output))
         }
         Command::Sweep => {
             let config = load_quietly(cli)?;

@@ -135,7 +135,7 @@ async fn serve_metrics(
 }
 
 /// The lock of the one server that may run on a data folder.
-fn alone(folder: &Path) -> Result<std::fs::File, Box<dyn std::error::Error>> {
+pub(super) fn alone(folder: &Path) -> Result<std::fs::File, Box<dyn std::error::Error>> {
     let path = folder.join("server.lock");
     let mut options = std::fs::OpenOptions::new();
     let file = options

@@ -1,17 +1,14 @@
 //! SIGKILL at any moment loses nothing that was acknowledged.
 
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
 use wayleave::SystemEntropy;
 use wayleave_core::ports::Entropy as _;
 
-use super::process::Process;
+use super::process::{Process, add_account};
 
 const PASSWORD: &str = "let me in for good reason";
 const CLIENTS: usize = 6;
@@ -60,7 +57,7 @@ async fn survive(kills: usize) {
         "rate_limits.unknown_token=none",
     ];
     for client in 0..CLIENTS {
-        add_account(&data, &email(client)).await;
+        add_account(&data, &email(client), PASSWORD).await;
     }
     let families: Arc<Mutex<Vec<Family>>> = Arc::default();
     for _ in 0..kills {
@@ -95,19 +92,6 @@ async fn survive(kills: usize) {
 
 fn email(client: usize) -> String {
     format!("client-{client}@example.com")
-}
-
-async fn add_account(data: &Path, email: &str) {
-    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_wayleave"))
-        .args(["user", "add", email, "--password-stdin", "--data"])
-        .arg(data)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).await.unwrap();
-    assert!(child.wait().await.unwrap().success());
 }
 
 fn moment() -> Duration {

@@ -25,6 +25,7 @@ mod jwt_sessions;
 mod kill;
 mod nginx;
 mod nodes;
+mod nodes_faults;
 mod openapi;
 mod password_sign_in;
 mod passwords;

@@ -82,24 +82,43 @@ async fn application() -> (SocketAddr, Arc<Mutex<Vec<HeaderMap>>>) {
     (address, seen)
 }
 
-/// A real nginx in the foreground, killed when dropped.
+/// nginx with the configuration of the documentation, between an application and a server.
 async fn nginx(folder: &Path, application: SocketAddr, wayleave: SocketAddr) -> (Child, SocketAddr) {
-    let documentation = std::fs::read_to_string(DOCUMENTATION).unwrap();
-    let (_, rest) = documentation.split_once("```nginx\n").unwrap();
-    let (snippet, _) = rest.split_once("```").unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
+    let http = format!(
+        "upstream application {{ server {application}; }}\n\
+         upstream wayleave {{ server {wayleave}; }}\n\
+         server {{ listen {free};\n{snippet}\n}}\n",
+        snippet = documented(DOCUMENTATION),
+    );
+    (start(folder, &http, free).await, free)
+}
+
+/// The first nginx configuration of a page.
+pub(crate) fn documented(page: &str) -> String {
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("```nginx\n").unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+/// Where nothing listens.
+pub(crate) fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A real nginx in the foreground, killed when dropped; `http` is what stands in its block of that name, and it listens
+/// at `front`.
+pub(crate) async fn start(folder: &Path, http: &str, front: SocketAddr) -> Child {
     let home = folder.join("nginx");
     std::fs::create_dir(&home).unwrap();
     let at = home.display();
     let configuration = format!(
         "daemon off; pid {at}/pid; error_log {at}/error.log; worker_processes 1;\n\
-         events {{ worker_connections 64; }}\n\
+         events {{ worker_connections 256; }}\n\
          http {{\n\
          access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;\n\
          uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
-         upstream application {{ server {application}; }}\n\
-         upstream wayleave {{ server {wayleave}; }}\n\
-         server {{ listen {free};\n{snippet}\n}}\n\
+         {http}\n\
          }}\n"
     );
     let file = home.join("nginx.conf");
@@ -116,8 +135,8 @@ async fn nginx(folder: &Path, application: SocketAddr, wayleave: SocketAddr) -> 
         .kill_on_drop(true)
         .spawn()
         .expect("nginx is needed: apt-get install nginx");
-    while ask(free, "GET", "/", &[], None).await.is_err() {
+    while ask(front, "GET", "/", &[], None).await.is_err() {
         tokio::task::yield_now().await;
     }
-    (child, free)
+    child
 }

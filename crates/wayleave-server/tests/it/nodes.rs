@@ -1,17 +1,15 @@
 //! Three servers on one store: PostgreSQL, or Redis with PostgreSQL beside it.
 
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 use wayleave_testkit::servers::postgres::{Database, Postgres};
 use wayleave_testkit::servers::redis::Redis;
 
-use super::process::Process;
+use super::nginx;
+use super::process::{Process, add_account, ask};
 
 const EMAIL: &str = "ann@example.com";
 const PASSWORD: &str = "let me in for good reason";
@@ -28,8 +26,8 @@ enum Sessions {
 /// Servers with one store and one master key.
 struct Fleet {
     servers: Vec<Process>,
-    _folder: TempDir,
-    _database: Database,
+    folder: TempDir,
+    database: Database,
     _redis: Option<Redis>,
 }
 
@@ -57,11 +55,11 @@ impl Fleet {
             std::fs::create_dir(&data).unwrap();
             std::fs::write(data.join("wayleave.toml"), configuration(name)).unwrap();
             if servers.is_empty() {
-                add_account(&data).await;
+                add_account(&data, EMAIL, PASSWORD).await;
             }
             servers.push(Process::start(&data, &[]).await);
         }
-        Self { servers, _folder: folder, _database: database, _redis: redis }
+        Self { servers, folder, database, _redis: redis }
     }
 
     /// Signs in at one server; the session's token.
@@ -114,19 +112,6 @@ impl Fleet {
     }
 }
 
-async fn add_account(data: &Path) {
-    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_wayleave"))
-        .args(["user", "add", EMAIL, "--password-stdin", "--data"])
-        .arg(data)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).await.unwrap();
-    assert!(child.wait().await.unwrap().success());
-}
-
 /// R024: what one server ends no other honours, and what it opens all do.
 async fn one_deployment(sessions: Sessions) {
     let fleet = Fleet::start(sessions, "prompt").await;
@@ -157,6 +142,101 @@ async fn servers_on_postgres_are_one_deployment() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_on_redis_are_one_deployment() {
     one_deployment(Sessions::Redis).await;
+}
+
+/// Behind nginx as the documentation shows it, requests go to one server after another, and on to the next when one dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_sends_requests_to_any_of_them() {
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/several-servers.md");
+    let mut fleet = Fleet::start(Sessions::Postgres, "strict").await;
+    let front = nginx::free_address();
+    let mut http = nginx::documented(PAGE).replace("listen 10.0.0.5:80;", &format!("listen {front};"));
+    for (documented, server) in ["10.0.0.11:8080", "10.0.0.12:8080", "10.0.0.13:8080"].iter().zip(&fleet.servers) {
+        assert!(http.contains(documented));
+        http = http.replace(documented, &server.address.to_string());
+    }
+    let _nginx = nginx::start(fleet.folder.path(), &http, front).await;
+    let body = json!({ "email": EMAIL, "password": PASSWORD, "transport": "bearer" });
+    let validate = async |bearer: &str| {
+        let fields = [("authorization", bearer)];
+        ask(front, "GET", "/api/auth/sessions/validate", &fields, None).await.unwrap().status.as_u16()
+    };
+    for dies in [false, true] {
+        if dies {
+            fleet.servers.pop().unwrap().kill_now();
+        }
+        let answer = ask(front, "POST", "/api/auth/login", &[], Some(&body)).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let bearer = format!("Bearer {}", answer.json()["data"]["session_token"].as_str().unwrap());
+        for _ in 0..9 {
+            assert_eq!(validate(&bearer).await, 200);
+        }
+        let fields = [("authorization", bearer.as_str())];
+        assert_eq!(ask(front, "POST", "/api/auth/logout", &fields, None).await.unwrap().status, 200);
+        for _ in 0..9 {
+            assert_eq!(validate(&bearer).await, 401, "a server dies: {dies}");
+        }
+    }
+}
+
+/// A server with a key of its own says what is wrong instead of misreading what the others sealed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_another_master_key_does_not_start() {
+    let fleet = Fleet::start(Sessions::Postgres, "prompt").await;
+    let data = fleet.folder.path().join("stranger");
+    std::fs::create_dir(&data).unwrap();
+    let started = tokio::process::Command::new(env!("CARGO_BIN_EXE_wayleave"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .env_clear()
+        .env("WAYLEAVE_STORE_URL", fleet.database.url())
+        .current_dir(&data)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    assert!(!started.status.success());
+    let said = String::from_utf8_lossy(&started.stderr);
+    assert!(said.contains("sealed under another master key"), "{said}");
+}
+
+/// Sessions go along from one store to another, and nobody is signed out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_copied_from_postgres_to_redis() {
+    let fleet = Fleet::start(Sessions::Postgres, "prompt").await;
+    let (kept, ended) = (fleet.sign_in(0).await, fleet.sign_in(1).await);
+    fleet.sign_out(2, &ended).await;
+    let Fleet { servers, folder, database, .. } = fleet;
+    for server in servers {
+        assert_eq!(server.stop().await, Some(0));
+    }
+    let redis = Redis::private(&[]).unwrap();
+    let data = folder.path().join("one");
+    for said in ["copied 1 sessions; 0 were there already", "copied 0 sessions; 1 were there already"] {
+        let copy = tokio::process::Command::new(env!("CARGO_BIN_EXE_wayleave"))
+            .args(["store", "copy", "env:FROM", "env:TO", "--data"])
+            .arg(&data)
+            .env_clear()
+            .env("FROM", database.url())
+            .env("TO", redis.url())
+            .current_dir(&data)
+            .output()
+            .await
+            .unwrap();
+        let printed = String::from_utf8_lossy(&copy.stdout);
+        assert!(copy.status.success() && printed.contains(said), "{printed}{}", String::from_utf8_lossy(&copy.stderr));
+    }
+    let configuration = std::fs::read_to_string(data.join("wayleave.toml")).unwrap();
+    let stores = format!("url = \"{}\"\ndirectory = \"{}\"", redis.url(), database.url());
+    let configuration = configuration.replace(&format!("url = \"{}\"", database.url()), &stores);
+    std::fs::write(data.join("wayleave.toml"), configuration).unwrap();
+    let server = Process::start(&data, &[]).await;
+    for (token, status) in [(&kept, 200), (&ended, 401)] {
+        let bearer = format!("Bearer {token}");
+        let fields = [("authorization", bearer.as_str())];
+        let answer = server.ask("GET", "/api/auth/sessions/validate", &fields, None).await.unwrap();
+        assert_eq!(answer.status, status);
+    }
 }
 
 /// R024: strict, when the answer to a sign-out has come, nobody honours the session: not one of `trials`.

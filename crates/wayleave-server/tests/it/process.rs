@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
@@ -57,8 +57,14 @@ impl Process {
 
     /// Ends it at once, as a power cut ends a process.
     pub(crate) fn kill_now(&self) {
+        self.signal("KILL");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").arg("-KILL").arg(id).status().unwrap().success());
+        let status = std::process::Command::new("kill").arg(format!("-{name}")).arg(id).status();
+        assert!(status.unwrap().success());
     }
 
     /// Ends it as an operator does, and gives its exit code.
@@ -90,6 +96,20 @@ impl Process {
         let body = json!({ "token": token, "email": email, "password": password, "name": "Ada" });
         assert_eq!(self.post("/setup", &body).await.unwrap().status, 201);
     }
+}
+
+/// Makes an account, as an operator does.
+pub(crate) async fn add_account(data: &Path, email: &str, password: &str) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wayleave"))
+        .args(["user", "add", email, "--password-stdin", "--data"])
+        .arg(data)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(password.as_bytes()).await.unwrap();
+    assert!(child.wait().await.unwrap().success());
 }
 
 /// One request to `address` on a connection of its own. An error means that no whole answer came.

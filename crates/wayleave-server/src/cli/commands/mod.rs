@@ -6,6 +6,7 @@ pub(super) mod key;
 pub(super) mod migrate;
 pub(super) mod service_key;
 pub(super) mod session;
+pub(super) mod store;
 pub(super) mod sweep;
 pub(super) mod user;
 
