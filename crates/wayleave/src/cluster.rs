@@ -8,7 +8,7 @@
 //!   messages stop coming back, for whatever reason, the store answers instead.
 //! - A node that could not speak for that long **changes nothing** any more. Those who hear nothing of a node for that
 //!   long forget what they hold: it may have changed something before it fell silent. They forget once more when whatever
-//!   it had begun then must have ended.
+//!   it had begun then must have ended, also when it said goodbye: a change may have been under way.
 //! - A **gap** in a node's sequence of messages, or a lost connection, makes who notices it forget everything.
 //! - In **strict** mode a change returns when everybody who may hold a lease has acknowledged it, or when every lease
 //!   that was given before it has run out. Then nowhere does an ended session validate any more.
@@ -60,10 +60,20 @@ impl Timing {
         self.lease.saturating_sub(self.beat)
     }
 
-    /// When a lease is over on any machine, by ours: their clocks may go a fiftieth slower.
+    /// When a lease is over on any machine, by ours.
     fn surely_over(self) -> Duration {
-        self.lease + self.lease / 50 + Duration::from_millis(10)
+        surely(self.lease)
     }
+
+    /// After which silence all that a node had begun before has ended.
+    fn nothing_left(self) -> Duration {
+        surely(self.silence() + self.write)
+    }
+}
+
+/// When as much time has passed on any machine, by ours: their clocks may go a fiftieth slower.
+fn surely(time: Duration) -> Duration {
+    time + time / 50 + Duration::from_millis(10)
 }
 
 /// When a change returns.
@@ -282,6 +292,15 @@ impl Cluster {
         waited.map_err(|_| StoreError::unavailable(Unheard::Before))
     }
 
+    /// Whether the others can hear of a change that is begun now: to be asked last, after whatever else had to be waited
+    /// for.
+    ///
+    /// # Errors
+    /// As [`Self::may_change`].
+    pub(crate) fn may_change_now(&self) -> Result<(), StoreError> {
+        if self.is_audible(&self.state.lock()) { Ok(()) } else { Err(StoreError::unavailable(Unheard::Before)) }
+    }
+
     /// Tells the others what was changed, and waits as long as [`Coherence`] says.
     ///
     /// # Errors
@@ -379,8 +398,13 @@ impl Cluster {
     /// The connection is lost.
     fn stop_listening(&self) {
         let mut state = self.state.lock();
-        state.listening_since = None;
         state.counts.lost += 1;
+        self.give_up_lease(&mut state);
+    }
+
+    /// Nothing that comes back gives a lease any more.
+    fn give_up_lease(&self, state: &mut State) {
+        state.listening_since = None;
         self.lease_until.store(0, Ordering::Release);
     }
 

@@ -34,7 +34,7 @@ enum Presence {
     Silent,
     /// What it may have begun then has ended, too.
     Lost,
-    /// It said goodbye.
+    /// It said goodbye. What it had begun may still go on.
     Left,
 }
 
@@ -93,8 +93,8 @@ impl Peers {
         if self.nodes.len() < MAX_PEERS {
             return;
         }
-        let gone = |peer: &Peer| matches!(peer.presence, Presence::Left | Presence::Lost);
-        let oldest = self.nodes.iter().filter(|(_, peer)| gone(peer)).min_by_key(|(_, peer)| peer.heard_at);
+        let lost = self.nodes.iter().filter(|(_, peer)| peer.presence == Presence::Lost);
+        let oldest = lost.min_by_key(|(_, peer)| peer.heard_at);
         if let Some(node) = oldest.map(|(node, _)| *node) {
             self.nodes.remove(&node);
         }
@@ -107,15 +107,13 @@ impl Peers {
             let silence = now.saturating_sub(peer.heard_at);
             let next = match peer.presence {
                 Presence::Here if silence >= timing.silence() => Presence::Silent,
-                Presence::Silent if silence >= timing.silence() + timing.write => Presence::Lost,
+                Presence::Silent | Presence::Left if silence >= timing.nothing_left() => Presence::Lost,
                 same => same,
             };
             fell_silent |= next != peer.presence;
             peer.presence = next;
         }
-        self.nodes.retain(|_, peer| {
-            now.saturating_sub(peer.heard_at) < REMEMBERED || matches!(peer.presence, Presence::Here | Presence::Silent)
-        });
+        self.nodes.retain(|_, peer| now.saturating_sub(peer.heard_at) < REMEMBERED || peer.presence != Presence::Lost);
         fell_silent
     }
 
@@ -174,11 +172,20 @@ mod tests {
         peers.hear(Heard { bye: true, ..heard(2, 1, 0) }, TIMING);
         let told: Vec<_> =
             [1, 2, 3, 31, 32, 33].into_iter().filter(|at| peers.fell_silent(seconds(*at), TIMING)).collect();
-        assert_eq!(told, [2, 32]);
+        assert_eq!(told, [2, 33], "a clock may be a fiftieth slower");
         assert_eq!(peers.live(), 0);
         assert_eq!(peers.hear(heard(1, 2, 40), TIMING), Order::Next, "it is remembered");
         assert_eq!(peers.live(), 1);
         assert!(peers.fell_silent(seconds(43), TIMING), "as before");
+    }
+
+    /// What was under way when a node said goodbye, nobody may be told of.
+    #[test]
+    fn a_goodbye_is_told_when_a_write_is_over() {
+        let mut peers = Peers::default();
+        peers.hear(Heard { bye: true, ..heard(1, 1, 0) }, TIMING);
+        let told: Vec<_> = (0..60).filter(|at| peers.fell_silent(seconds(*at), TIMING)).collect();
+        assert_eq!(told, [33]);
     }
 
     #[test]
@@ -213,9 +220,11 @@ mod tests {
         assert_eq!(peers.all_acked(seconds(0), TIMING), 5);
         assert_eq!(peers.hear(Heard { from: node(most), ..heard(0, 1, 0) }, TIMING), Order::Gap);
         assert_eq!(peers.all_acked(seconds(0), TIMING), 0);
-        peers.hear(Heard { from: node(3), bye: true, own: 5, ..heard(0, 2, 0) }, TIMING);
-        assert_eq!(peers.hear(Heard { from: node(most), own: 6, ..heard(0, 2, 4) }, TIMING), Order::Gap);
-        assert_eq!(peers.hear(Heard { from: node(most), ..heard(0, 3, 4) }, TIMING), Order::Next);
-        assert_eq!(peers.all_acked(seconds(4), TIMING), 6);
+        for at in [4, 40] {
+            assert!(peers.fell_silent(seconds(at), TIMING));
+        }
+        assert_eq!(peers.hear(Heard { from: node(most), own: 6, ..heard(0, 2, 41) }, TIMING), Order::Gap);
+        assert_eq!(peers.hear(Heard { from: node(most), ..heard(0, 3, 41) }, TIMING), Order::Next);
+        assert_eq!(peers.all_acked(seconds(41), TIMING), 6);
     }
 }

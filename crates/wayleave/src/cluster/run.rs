@@ -39,6 +39,8 @@ impl Cluster {
                 break;
             }
         }
+        // First of all: nobody waits for the lease of who said goodbye.
+        self.give_up_lease(&mut self.state.lock());
         // What waits goes out with it. Who does not hear it waits until our lease is over.
         self.state.lock().draft.add(News { bye: true, ..News::default() });
         let (message, waiting, sent) = self.compose();

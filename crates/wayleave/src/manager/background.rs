@@ -76,6 +76,7 @@ impl SessionManager {
             repeat(sweep_every, stop, move || async move {
                 // A long sweep does not hold up the end: what it leaves, the next one removes.
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => {}
                     swept = this.sweep(keep_ended, sweep_batch) => report("sweeping", swept.map(drop)),
                 }
@@ -153,6 +154,7 @@ async fn repeat<F: Future<Output = ()>>(every: Duration, stop: &CancellationToke
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             _ = ticks.tick() => work().await,
         }

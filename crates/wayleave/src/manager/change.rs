@@ -10,7 +10,7 @@ use wayleave_core::ports::{Lookup, Replaces, StoreError, Update};
 use wayleave_core::record::{Client, Record, Revision};
 
 use super::grounds::Grounds;
-use super::live::{Key, Session, Short};
+use super::live::{Key, Session};
 use super::open::{self, Draft, Place};
 use super::state::{Made, Notice, State};
 use super::validate::later;
@@ -225,7 +225,7 @@ impl SessionManager {
             let stale = if matches!(update, Update::Done(_)) { vec![slot] } else { Vec::new() };
             match &update {
                 Update::Done(record) => {
-                    state.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)].map(Short::from));
+                    state.drop_warm(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
                     if let Some((what, origin)) = told {
                         state.publish(what, Some(record), &origin);
                     }

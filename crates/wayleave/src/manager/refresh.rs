@@ -12,7 +12,7 @@ use wayleave_core::refresh::{self, Pair};
 use wayleave_core::token::{RefreshToken, SessionToken};
 
 use super::grounds::Grounds;
-use super::live::{Key, Short};
+use super::live::Key;
 use super::open::Issued;
 use super::state::{Made, Notice, State};
 use super::validate::Passed;
@@ -174,11 +174,7 @@ async fn rotate(state: &State, exchange: &Exchange, origin: &Origin) -> Result<M
     let outcome = state.store.rotate(rotation).await?;
     match &outcome {
         Rotate::Done { record, previous } => {
-            state.warm.forget_by(
-                &mut before,
-                record.slot,
-                [Key::Token(*previous), Key::Id(record.id)].map(Short::from),
-            );
+            state.drop_warm_by(&mut before, record.slot, [Key::Token(*previous), Key::Id(record.id)]);
             state.pending.forget(record.slot, record.id);
             if let Some(live) = grounds.fresh(Arc::clone(record), rotation.client, rotation.now) {
                 state.warm.fill(before, Key::of(record, *format).into(), live);
@@ -192,7 +188,9 @@ async fn rotate(state: &State, exchange: &Exchange, origin: &Origin) -> Result<M
                 state.publish_gone(What::Revoked(Cause::Reuse), gone, origin);
             }
         }
-        Rotate::Repeat { .. } | Rotate::Expired(..) | Rotate::Unknown => return Ok(Made::quietly(outcome)),
+        // Whoever exchanged it may not have been heard yet, here or elsewhere.
+        Rotate::Repeat { .. } => state.doubt([held.slot; 2]),
+        Rotate::Expired(..) | Rotate::Unknown => return Ok(Made::quietly(outcome)),
     }
     Ok(Made { outcome, stale: vec![held.slot] })
 }

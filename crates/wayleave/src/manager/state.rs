@@ -111,6 +111,10 @@ impl State {
                 cluster.may_change().await?;
             }
             let turn = state.turn(slots).await;
+            if let (Some(cluster), Notice::First) = (&state.cluster, notice) {
+                // Those before it may have taken long.
+                cluster.may_change_now()?;
+            }
             let made = change.await;
             if made.is_err() {
                 state.doubt(slots);
@@ -186,14 +190,31 @@ impl State {
 
     /// Drops what memory holds of a session that is gone.
     pub(super) fn forget(&self, gone: &Gone) {
-        self.warm.forget(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)].map(Short::from));
+        self.drop_warm(gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
         self.pending.forget(gone.slot, gone.id);
     }
 
     /// As [`Self::forget`], by the change whose outcome `own` is waiting to keep.
     pub(super) fn forget_by(&self, own: &mut Before, gone: &Gone) {
-        self.warm.forget_by(own, gone.slot, [Key::Token(gone.token), Key::Id(gone.id)].map(Short::from));
+        self.drop_warm_by(own, gone.slot, [Key::Token(gone.token), Key::Id(gone.id)]);
         self.pending.forget(gone.slot, gone.id);
+    }
+
+    /// Drops a session of which the store says that these keys lead to it. Where there are other nodes, its whole slot
+    /// goes: one of them may have rotated it, and memory still hold it under a token that the store knows no more.
+    pub(super) fn drop_warm(&self, slot: Slot, keys: [Key; 2]) {
+        match self.cluster {
+            Some(_) => self.warm.forget_slot(slot),
+            None => self.warm.forget(slot, keys.map(Short::from)),
+        }
+    }
+
+    /// As [`Self::drop_warm`], by the change whose outcome `own` is waiting to keep.
+    pub(super) fn drop_warm_by(&self, own: &mut Before, slot: Slot, keys: [Key; 2]) {
+        match self.cluster {
+            Some(_) => self.warm.forget_slot_by(own, slot),
+            None => self.warm.forget_by(own, slot, keys.map(Short::from)),
+        }
     }
 
     pub(super) fn publish(&self, what: What, record: Option<&Record>, origin: &Origin) {

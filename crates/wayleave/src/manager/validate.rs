@@ -12,7 +12,7 @@ use wayleave_core::token::{SessionToken, TOKEN_LENGTH, TokenHash};
 
 use super::change::Telling;
 use super::grounds::{Grounds, Valid};
-use super::live::{Key, Live, Session, Short};
+use super::live::{Key, Live, Session};
 use super::{Rules, SessionManager, Shown, UpdateError};
 use crate::activity;
 use crate::events::{Cause, What};
@@ -231,7 +231,7 @@ impl SessionManager {
         shown: &Shown,
     ) -> Result<(), StoreError> {
         let Passed { limit, rules, activity, now } = passed;
-        self.state.warm.forget(record.slot, [Key::Token(record.token), Key::Id(record.id)].map(Short::from));
+        self.state.drop_warm(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
         let known = record.expired_at.is_some() || (limit == Limit::Token && record.token_expires_at == Timestamp::MIN);
         if known {
             return Ok(());

@@ -149,6 +149,30 @@ async fn what_one_node_ends_no_other_honours() {
     }
 }
 
+/// R024: what this node ends, it does not honour by a token either that another node has replaced meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_a_node_ends_is_over_there_under_every_token() {
+    let nodes = Nodes::new(2, Coherence::Prompt).await;
+    let [one, other] = &nodes.nodes[..] else { panic!() };
+    let ann = nodes.world.person(1).await;
+    for ended in [true, false] {
+        let opened = nodes.warm(&ann).await;
+        let refresh = opened.issued.refresh.as_ref().unwrap();
+        one.bus.ear.set(Way::Silent);
+        other.manager.refresh(refresh, &Shown::default()).await.unwrap();
+        assert_eq!(one.validate(&opened).await, Verdict::Valid, "it has not heard of that");
+        if ended {
+            assert!(one.end(&opened).await.unwrap());
+        } else {
+            // The pair that the other node made, asked for again.
+            assert!(one.manager.refresh(refresh, &Shown::default()).await.unwrap().repeated);
+        }
+        assert_eq!(one.validate(&opened).await, Verdict::Invalid, "ended: {ended}");
+        one.bus.ear.set(Way::Open);
+        pass(LEASE).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_change_reaches_the_others() {
     let nodes = Nodes::new(2, Coherence::Prompt).await;
@@ -255,6 +279,54 @@ async fn what_a_node_did_before_it_died_is_found_out() {
     assert_eq!(one.validate(&opened).await, Verdict::Valid, "nobody has said anything, and nobody was answered");
     pass(LEASE + TICK).await;
     assert_eq!(one.validate(&opened).await, Verdict::Invalid);
+}
+
+/// A node leaves while a change is under way, which nobody is told of.
+#[tokio::test(start_paused = true)]
+async fn what_was_under_way_when_a_node_left_is_found_out() {
+    let mut nodes = Nodes::new(2, Coherence::Prompt).await;
+    let ann = nodes.world.person(1).await;
+    let opened = nodes.warm(&ann).await;
+    let leaving = nodes.nodes.pop().unwrap();
+    let one = &nodes.nodes[0];
+    let gate = nodes.world.store.faults().hold(StoreVerb::Revoke);
+    let end = tokio::spawn({
+        let (manager, id) = (Arc::clone(&leaving.manager), opened.record.id);
+        async move { manager.end_one(&id, Cause::Administrator, &Origin::default()).await.is_ok() }
+    });
+    gate.arrived().await;
+    leaving.stop.cancel();
+    leaving.running.await.unwrap();
+    pass(LEASE).await;
+    gate.open();
+    assert!(!end.await.unwrap(), "nobody could be told");
+    assert_eq!(one.validate(&opened).await, Verdict::Valid);
+    pass(13 * SECOND).await;
+    assert_eq!(one.validate(&opened).await, Verdict::Invalid);
+}
+
+/// A change that waited for another one is not begun when nobody can hear of it by then.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_its_turn_in_silence_is_not_begun() {
+    let nodes = Nodes::new(1, Coherence::Prompt).await;
+    let node = &nodes.nodes[0];
+    let ann = nodes.world.person(1).await;
+    let opened = nodes.warm(&ann).await;
+    let gate = nodes.world.store.faults().hold(StoreVerb::Revoke);
+    let end = || {
+        let (manager, id) = (Arc::clone(&node.manager), opened.record.id);
+        tokio::spawn(async move { manager.end_one(&id, Cause::Administrator, &Origin::default()).await })
+    };
+    let first = end();
+    gate.arrived().await;
+    let second = end();
+    settle().await;
+    node.bus.set(Way::Silent);
+    pass(LEASE).await;
+    gate.open();
+    assert!(matches!(first.await.unwrap(), Err(StoreError::Unavailable(_))));
+    assert!(matches!(second.await.unwrap(), Err(StoreError::Unavailable(_))));
+    assert_eq!(nodes.world.store.faults().calls_of(StoreVerb::Revoke), 1);
 }
 
 #[tokio::test(start_paused = true)]
