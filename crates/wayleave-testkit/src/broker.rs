@@ -23,22 +23,51 @@ struct Connection {
     messages: mpsc::UnboundedSender<(Instant, Box<[u8]>)>,
     link: Arc<Link>,
     last: Instant,
-    drop_next: Arc<Mutex<u32>>,
+    /// To go after the next one.
+    held: Option<Box<[u8]>>,
+    mischief: Arc<Mutex<Mischief>>,
+}
+
+/// What may become of messages to one node beyond what a bus may do.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mischief {
+    /// So many are lost, from now on, although the connection stays.
+    pub lose: u32,
+    /// So many of 100 arrive twice.
+    pub repeat: u64,
+    /// So many of 100 are overtaken by those behind them.
+    pub hold_back: u64,
 }
 
 impl Broker {
     fn publish(&self, message: &[u8]) {
         let mut listeners = self.listeners.lock();
         listeners.retain_mut(|connection| {
-            let mut drop_next = connection.drop_next.lock();
-            if *drop_next > 0 {
-                *drop_next -= 1;
+            let mut mischief = connection.mischief.lock();
+            if mischief.lose > 0 {
+                mischief.lose -= 1;
                 return true;
             }
-            // One connection keeps its order, however long each message takes.
-            connection.last = connection.last.max(Instant::now() + connection.link.time());
-            connection.messages.send((connection.last, message.into())).is_ok()
+            let Mischief { lose: _, repeat, hold_back } = *mischief;
+            drop(mischief);
+            connection.hand_over(message, hold_back)
+                && (!connection.link.chance(repeat) || connection.hand_over(message, 0))
         });
+    }
+}
+
+impl Connection {
+    /// Sends a message, or holds it back until the next one has gone. Whether anybody still listens.
+    fn hand_over(&mut self, message: &[u8], hold_back: u64) -> bool {
+        // One connection keeps its order, however long each message takes.
+        self.last = self.last.max(Instant::now() + self.link.time());
+        let held = self.held.take();
+        if held.is_none() && self.link.chance(hold_back) {
+            self.held = Some(message.into());
+            return !self.messages.is_closed();
+        }
+        let mut all = std::iter::once(message.into()).chain(held);
+        all.all(|message| self.messages.send((self.last, message)).is_ok())
     }
 }
 
@@ -50,7 +79,7 @@ pub struct NodeBus {
     pub mouth: Arc<Link>,
     /// The way of what it hears.
     pub ear: Arc<Link>,
-    drop_next: Arc<Mutex<u32>>,
+    mischief: Arc<Mutex<Mischief>>,
 }
 
 impl NodeBus {
@@ -58,7 +87,7 @@ impl NodeBus {
     #[must_use]
     pub fn new(broker: Arc<Broker>, dice: &Arc<Dice>) -> Self {
         let link = || Arc::new(Link::new(Arc::clone(dice)));
-        Self { broker, mouth: link(), ear: link(), drop_next: Arc::default() }
+        Self { broker, mouth: link(), ear: link(), mischief: Arc::default() }
     }
 
     /// Both links are like this from now on.
@@ -75,7 +104,12 @@ impl NodeBus {
 
     /// The next messages to this node are lost although its connection stays: more than a bus may do.
     pub fn lose(&self, messages: u32) {
-        *self.drop_next.lock() = messages;
+        self.mischief.lock().lose = messages;
+    }
+
+    /// From now on messages to this node suffer this.
+    pub fn suffer(&self, mischief: Mischief) {
+        *self.mischief.lock() = mischief;
     }
 }
 
@@ -101,7 +135,8 @@ impl Bus for NodeBus {
                     messages: sender,
                     link: Arc::clone(&self.ear),
                     last: Instant::now(),
-                    drop_next: Arc::clone(&self.drop_next),
+                    held: None,
+                    mischief: Arc::clone(&self.mischief),
                 };
                 self.broker.listeners.lock().push(connection);
                 Ok(())
@@ -203,5 +238,25 @@ mod tests {
         one.publish(b"c").await.unwrap();
         one.publish(b"d").await.unwrap();
         assert_eq!(&*again.next().await.unwrap(), b"d");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_come_twice_or_are_overtaken_where_that_is_asked_for() {
+        let (one, other) = world();
+        let heard = async |mischief| {
+            other.suffer(mischief);
+            let mut listener = other.listen().await.unwrap();
+            for message in [b"a", b"b", b"c"] {
+                one.publish(message).await.unwrap();
+            }
+            let mut heard = String::new();
+            while let Ok(message) = tokio::time::timeout(Duration::from_secs(1), listener.next()).await {
+                heard.push(char::from(message.unwrap()[0]));
+            }
+            heard
+        };
+        assert_eq!(heard(Mischief { repeat: 100, ..Mischief::default() }).await, "aabbcc");
+        assert_eq!(heard(Mischief { hold_back: 100, ..Mischief::default() }).await, "ba");
+        assert_eq!(heard(Mischief::default()).await, "abc");
     }
 }

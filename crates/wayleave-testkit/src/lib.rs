@@ -12,12 +12,14 @@ pub mod failing_store;
 pub mod faults;
 pub mod link;
 pub mod servers;
+pub mod wrapped_store;
 
-pub use broker::{Broker, NodeBus};
+pub use broker::{Broker, Mischief, NodeBus};
 pub use clock::FakeClock;
 pub use dice::Dice;
 pub use entropy::SeededEntropy;
 pub use failing_directory::{DirectoryVerb, FailingDirectory};
-pub use failing_store::{FailingStore, StoreVerb};
+pub use failing_store::FailingStore;
 pub use faults::{Effect, Fault, When};
 pub use link::{Link, Way};
+pub use wrapped_store::{Around, StoreVerb, WrappedStore};

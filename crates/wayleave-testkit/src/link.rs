@@ -60,6 +60,12 @@ impl Link {
         *self.answers_lost.lock() = percent;
     }
 
+    /// Whether something happens that happens in `percent` of 100 cases. No dice are thrown where it never does.
+    #[must_use]
+    pub fn chance(&self, percent: u64) -> bool {
+        percent > 0 && self.dice.chance(percent)
+    }
+
     /// A random time that passing takes.
     #[must_use]
     pub fn time(&self) -> Duration {
@@ -106,7 +112,7 @@ impl Link {
     pub async fn carry<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         self.pass().await?;
         let lost = *self.answers_lost.lock();
-        let lost = lost > 0 && self.dice.chance(lost);
+        let lost = self.chance(lost);
         let answer = call.await?;
         self.pass().await?;
         if lost { Err(StoreError::unavailable("the answer got lost")) } else { Ok(answer) }

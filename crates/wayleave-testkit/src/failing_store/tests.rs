@@ -1,6 +1,14 @@
 //! Tests of the failing store over a store that only keeps tickets.
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
+use wayleave_core::ports::{
+    Census, Deposit, Gone, Insert, InsertLimit, Listing, Lookup, Page, Replaces, Rotate, Rotation, Scope, Swept, Touch,
+    Update,
+};
+use wayleave_core::record::{Record, Revision};
+use wayleave_core::ticket::{Purpose, Ticket};
+use wayleave_core::time::Timestamp;
 
 use super::*;
 
