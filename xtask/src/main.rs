@@ -14,6 +14,7 @@ mod problem;
 mod readme;
 mod requirements;
 mod serve;
+mod sim;
 mod test_run;
 mod workspace;
 
@@ -61,6 +62,12 @@ const JOBS: &[Job] = &[
         usage: "architecture",
         about: "which crate may depend on which, the rules for source files, and the tests that comparisons name",
         run: architecture::run,
+    },
+    Job {
+        name: "sim",
+        usage: "sim [--seed S] [--seeds N] [--steps N] [--history] [--keep-going] | sim --mutations [--seeds N]",
+        about: "nodes, clients and faults in virtual time; or whether that finds the mutations",
+        run: sim::run,
     },
     Job { name: "bench", usage: "bench [arguments of the benchmark]", about: "measure, optimised", run: bench::run },
 ];

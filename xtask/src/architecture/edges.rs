@@ -26,7 +26,7 @@ enum Uses {
 const CORE: &str = "wayleave-core";
 
 /// Crates that no product code depends on.
-const PRIVATE: &[&str] = &["wayleave-conformance", "wayleave-testkit", "wayleave-bench", "xtask"];
+const PRIVATE: &[&str] = &["wayleave-conformance", "wayleave-testkit", "wayleave-sim", "wayleave-bench", "xtask"];
 
 const fn part_of_the_core(name: &'static str) -> Row {
     Row { name, uses: Uses::Only(&[CORE]), tests_use: &[] }
@@ -55,6 +55,7 @@ const ROWS: &[Row] = &[
     Row { name: "wayleave-server", uses: Uses::Products, tests_use: &[] },
     Row { name: "wayleave-conformance", uses: Uses::Only(&[CORE, "wayleave"]), tests_use: &[] },
     Row { name: "wayleave-testkit", uses: Uses::Only(&[CORE, "wayleave", "wayleave-conformance"]), tests_use: &[] },
+    Row { name: "wayleave-sim", uses: Uses::Only(&[CORE, "wayleave", "wayleave-testkit"]), tests_use: &[] },
     Row { name: "wayleave-bench", uses: Uses::Everything, tests_use: &[] },
     Row { name: "xtask", uses: Uses::Only(&[]), tests_use: &[] },
 ];
