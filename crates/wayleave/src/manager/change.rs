@@ -129,17 +129,18 @@ impl SessionManager {
         }
         for _ in 0..ATTEMPTS {
             let epoch = self.epochs.of(validated.slot);
-            let found = self.state.store.find(Lookup::Id(validated.slot, validated.id)).await?;
-            let record = found.ok_or(OpenError::Refused)?;
+            let found = self.state.find(validated.slot, Lookup::Id(validated.slot, validated.id)).await?;
+            let found = found.ok_or(OpenError::Refused)?;
+            let record = &found.record;
             let rules = self.rules();
             let standing = self.subjects.standing(evidence.subject()).await?;
             let now = self.clock.now();
             let policy = rules.kinds.policy(&record.kind).ok_or(OpenError::UnknownKind)?;
-            let activity = later(session.live.activity(), self.state.pending.latest(&record));
+            let activity = later(session.live.activity(), self.state.latest(&found));
             let shown = freshness.client.fingerprint;
             let changed = policy.fingerprint == FingerprintMode::Revoke
                 && decide::drifted(policy.fingerprint, &record.client, shown);
-            if changed || decide::passed(policy, rules.session_timeout, &record, activity, now).is_some() {
+            if changed || decide::passed(policy, rules.session_timeout, record, activity, now).is_some() {
                 return Err(OpenError::Refused);
             }
             open::admit(policy, &standing, &evidence, now)?;
@@ -165,10 +166,10 @@ impl SessionManager {
                 authentication: Some(evidence.authentication()),
                 epoch: evidence.epoch(),
                 permissions,
-                lineage: Some(&record),
+                lineage: Some(record),
                 open: &open,
             };
-            if let Some(opened) = self.insert(&draft, Place::Of(Replaces::exactly(&record)), origin).await? {
+            if let Some(opened) = self.insert(&draft, Place::Of(Replaces::exactly(record)), origin).await? {
                 return Ok(opened);
             }
         }

@@ -218,7 +218,8 @@ impl SessionManager {
     }
 
     /// Waits a while until other nodes can hear of changes: to be called before anything is changed beside this manager
-    /// that they keep in memory, like how a subject stands.
+    /// that they keep in memory, like how a subject stands. The change and [`Self::subject_changed`] then go to their end
+    /// together, also when who asked for it hangs up, and also when nobody knows whether the change was made.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when they cannot; nothing may be changed then.

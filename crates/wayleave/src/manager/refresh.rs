@@ -57,10 +57,11 @@ impl SessionManager {
     pub async fn refresh(&self, token: &str, shown: &Shown) -> Result<Refreshed, RefreshError> {
         let presented = RefreshToken::parse(token).map_err(|_| RefreshError::Invalid)?;
         let key = presented.key(&self.routing);
-        let Some(record) = self.state.store.find(Lookup::Refresh(key)).await? else {
+        let Some(found) = self.state.find(key.slot, Lookup::Refresh(key)).await? else {
             self.state.publish(What::UnknownToken, None, &shown.origin);
             return Err(RefreshError::Invalid);
         };
+        let record = &found.record;
         let (epoch, rules) = (self.epochs.of(record.slot), self.rules());
         // The account is asked again at every refresh, from the directory itself (R070).
         let standing = match &record.subject {
@@ -70,21 +71,21 @@ impl SessionManager {
         let policy = rules.kinds.policy(&record.kind).ok_or(RefreshError::Invalid)?;
         let now = self.clock.now();
         let idle = policy.idle(record.remembered, rules.session_timeout);
-        let activity = self.state.pending.latest(&record);
+        let activity = self.state.latest(&found);
         // That the access token ended is what a refresh is for.
-        let renewable = Record { token_expires_at: record.absolute_expires_at, ..(*record).clone() };
+        let renewable = Record { token_expires_at: record.absolute_expires_at, ..(**record).clone() };
         let presented_by = Presented { fingerprint: shown.fingerprint, activity };
         let (permissions, over) =
             match decide::decide(policy, rules.session_timeout, &renewable, &standing, presented_by, now) {
                 Decision::Valid { permissions, drifted } => {
                     if drifted {
-                        self.state.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
+                        self.state.publish(What::FingerprintMismatch, Some(record), &shown.origin);
                     }
                     (permissions, None)
                 }
                 Decision::Expired(limit) => (Permissions::none(), Some(limit)),
                 Decision::Refused(refusal) => {
-                    self.refuse(&record, refusal, shown).await?;
+                    self.refuse(record, refusal, shown).await?;
                     return Err(RefreshError::Invalid);
                 }
             };
@@ -92,7 +93,7 @@ impl SessionManager {
         if let Some(limit) = over
             && current
         {
-            self.mark_expired(&record, Passed { limit, rules: &rules, activity, now }, shown).await?;
+            self.mark_expired(record, Passed { limit, rules: &rules, activity, now }, shown).await?;
             return Err(RefreshError::Expired(limit));
         }
         if activity != record.activity() {
@@ -103,7 +104,7 @@ impl SessionManager {
         let token_expires_at = now.plus(lifetime).min(record.absolute_expires_at);
         let next_token = SessionToken::new(self.random().map_err(entropy)?, record.slot, &self.routing);
         let next_refresh = RefreshToken::new(self.random().map_err(entropy)?, record.slot, &self.routing);
-        let renewed = Record { token_expires_at, ..(*record).clone() };
+        let renewed = Record { token_expires_at, ..(**record).clone() };
         let access =
             self.access(&renewed, policy.token_format, &next_token, &permissions, now).map_err(RefreshError::Issue)?;
         let pair = Pair { access, refresh: next_refresh.reveal() };
@@ -128,7 +129,7 @@ impl SessionManager {
         };
         let exchange = Exchange {
             rotation,
-            held: Arc::clone(&record),
+            held: Arc::clone(record),
             format: policy.token_format,
             grounds: Grounds { epoch, standing, rules: Arc::clone(&rules) },
         };

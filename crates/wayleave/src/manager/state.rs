@@ -7,13 +7,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use tracing::Instrument as _;
 use wayleave_core::id::Slot;
-use wayleave_core::ports::{Clock, Gone, SessionStore, StoreError};
-use wayleave_core::record::Record;
+use wayleave_core::ports::{Clock, Gone, Lookup, SessionStore, StoreError};
+use wayleave_core::record::{Activity, Record};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenHash;
 
 use super::Origin;
 use super::live::{Key, Live, Short};
+use super::validate::later;
 use crate::activity::Pending;
 use crate::cluster::{Cluster, Told};
 use crate::coherent::{Before, Coherent};
@@ -37,6 +38,13 @@ pub(super) struct State {
     pub(super) replaced: Cache<TokenHash, Timestamp>,
     turns: [Mutex<()>; TURNS],
     under_way: Arc<Semaphore>,
+}
+
+/// A record as the store had it.
+pub(super) struct Found {
+    pub(super) record: Arc<Record>,
+    /// The activity that waited to be written before.
+    noted: Option<Activity>,
 }
 
 /// A change that was made.
@@ -176,6 +184,23 @@ impl State {
     /// Drops every session of the slots from memory.
     pub(super) fn doubt(&self, slots: [Slot; 2]) {
         slots.into_iter().for_each(|slot| self.warm.forget_slot(slot));
+    }
+
+    /// The record behind a lookup, and what waited to be written of its activity before the store was asked: what is
+    /// written down meanwhile waits no more, and may not be in what the store has read.
+    pub(super) async fn find(&self, slot: Slot, lookup: Lookup) -> Result<Option<Found>, StoreError> {
+        let waiting = self.pending.of_slot(slot);
+        let record = self.store.find(lookup).await?;
+        Ok(record.map(|record| {
+            let noted = waiting.iter().find(|touch| touch.id == record.id).map(|touch| touch.activity);
+            Found { record, noted }
+        }))
+    }
+
+    /// The latest activity that is known of a record.
+    pub(super) fn latest(&self, found: &Found) -> Activity {
+        let latest = self.pending.latest(&found.record);
+        found.noted.map_or(latest, |noted| later(latest, noted))
     }
 
     /// Writes down what is known of the activity of a slot's sessions.

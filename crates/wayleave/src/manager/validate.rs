@@ -184,22 +184,23 @@ impl SessionManager {
         let epoch = self.epochs.of(view.slot);
         let rules = self.rules();
         let before = self.state.warm.before(view.slot);
-        let Some(record) = self.state.store.find(view.lookup).await? else {
+        let Some(found) = self.state.find(view.slot, view.lookup).await? else {
             if let Key::Token(hash) = view.key {
                 self.unknown.insert(hash, ());
             }
             self.state.publish(What::UnknownToken, None, &shown.origin);
             return Err(ValidateError::Invalid);
         };
-        let standing = match &record.subject {
+        let standing = match &found.record.subject {
             Some(subject) => self.standing(subject).await?,
             None => Standing::UNRESTRICTED,
         };
+        let activity = self.state.latest(&found);
+        let record = found.record;
         let Some(policy) = rules.kinds.policy(&record.kind) else {
             return Err(ValidateError::Invalid);
         };
         let grounds = Grounds { epoch, standing, rules: Arc::clone(&rules) };
-        let activity = self.state.pending.latest(&record);
         let presented = Presented { fingerprint: shown.fingerprint, activity };
         match decide::decide(policy, rules.session_timeout, &record, &grounds.standing, presented, now) {
             Decision::Valid { permissions, drifted } => {

@@ -9,6 +9,7 @@ use wayleave::{Background, Opened, Options, Rules};
 use wayleave_testkit::{Fault, StoreVerb};
 
 use crate::fixture::{DAY, HOUR, MINUTE, RefreshVerdict, SECOND, Verdict, World, polling, refresh_token};
+use crate::parking::Spot;
 
 async fn seen(world: &World, people: u8) -> Vec<Opened> {
     let mut opened = Vec::new();
@@ -39,6 +40,35 @@ async fn activity_is_written_in_batches() {
         assert_eq!(record.revision.0, 0, "activity is no change");
     }
     assert_eq!(world.records().await.len(), opened.len());
+}
+
+/// What is written down while the store is asked counts, although the store had read the record before.
+#[tokio::test]
+async fn activity_counts_while_it_is_written_down() {
+    let world = World::new();
+    let ann = world.person(1).await;
+    for refreshes in [false, true] {
+        let opened = world.open(&ann, "idle").await;
+        world.clock.advance(29 * MINUTE);
+        assert_eq!(world.verdict(&opened.issued.access).await, Verdict::Valid);
+        world.clock.advance(2 * MINUTE);
+        world.manager.forget_everything();
+        let mut held = world.gate.hold(Spot::Find);
+        let late = tokio::spawn({
+            let (manager, token) = (Arc::clone(&world.manager), opened.issued.access.clone());
+            let refresh = opened.issued.refresh.clone().filter(|_| refreshes);
+            async move {
+                match refresh {
+                    Some(refresh) => manager.refresh(&refresh, &polling()).await.is_ok(),
+                    None => manager.validate(&token, &polling()).await.is_ok(),
+                }
+            }
+        });
+        held.arrived().await;
+        assert_eq!(world.manager.flush(10).await.unwrap(), 1);
+        held.release();
+        assert!(late.await.unwrap(), "refreshes: {refreshes}");
+    }
 }
 
 /// What could not be written still waits, and still counts.
