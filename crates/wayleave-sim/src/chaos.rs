@@ -61,16 +61,17 @@ fn choose(world: &World) -> Option<Trouble> {
     if world.shared.plan.faults == Faults::None {
         return None;
     }
-    Some(match dice.below(if beyond { 130 } else { 100 }) {
-        0..25 => Trouble::Bus(direction(), cut()),
-        25..40 => Trouble::Store(cut()),
-        40..52 => Trouble::Slow(*dice.one(&SLOWNESS)?),
+    Some(match dice.below(if beyond { 160 } else { 100 }) {
+        0..22 => Trouble::Bus(direction(), cut()),
+        22..36 => Trouble::Store(cut()),
+        36..44 => Trouble::Slow(*dice.one(&SLOWNESS)?),
+        44..52 => Trouble::Late(*dice.one(&SLOWNESS)?),
         52..62 => Trouble::AnswersLost(30),
         62..68 => Trouble::ConfirmationsLost(50),
         68..80 => Trouble::Still,
-        80..93 => Trouble::Crash,
-        93..100 => Trouble::Leave,
-        100..115 => Trouble::Lose(1 + u32::try_from(dice.below(3)).unwrap_or(0)),
+        80..90 => Trouble::Crash,
+        90..100 => Trouble::Leave,
+        100..140 => Trouble::Lose(1 + u32::try_from(dice.below(4)).unwrap_or(0)),
         _ => Trouble::Disorder,
     })
 }
@@ -89,6 +90,7 @@ fn begin(world: &World, place: &Place, trouble: Trouble) {
         Trouble::Bus(Direction::Both, cut) => node.bus.set(way(cut)),
         Trouble::Store(cut) => node.link.set(way(cut)),
         Trouble::Slow(most) => slow(world, &node, most),
+        Trouble::Late(most) => node.bus.ear.delay(most),
         Trouble::AnswersLost(percent) => node.link.lose_answers(percent),
         Trouble::ConfirmationsLost(percent) => node.bus.mouth.lose_answers(percent),
         Trouble::Still => node.gate.set(Going::Still),
@@ -119,8 +121,10 @@ async fn end(world: &World, place: &Place, trouble: Trouble) {
         Trouble::Jump(_) => {}
         // Whatever it had to say, nobody hears it any more.
         _ if world.shared.dice.chance(20) => {
+            let crash = world.shared.recorder.disturb(place.number, Trouble::Crash);
             place.kill();
             start(world, place);
+            world.shared.recorder.calm(crash);
         }
         _ => {
             if let Some(node) = place.node() {

@@ -24,6 +24,8 @@ const HANGS_UP: Duration = Duration::from_millis(400);
 #[derive(Default)]
 pub(crate) struct Pool {
     sessions: VecDeque<Held>,
+    /// Those that nobody acts on any more.
+    left: VecDeque<Held>,
     tickets: u64,
 }
 
@@ -43,15 +45,27 @@ struct Held {
 
 impl Pool {
     fn add(&mut self, held: Held) {
-        if self.sessions.len() >= MOST_HELD {
-            self.sessions.pop_front();
+        if self.sessions.len() >= MOST_HELD
+            && let Some(oldest) = self.sessions.pop_front()
+        {
+            self.leave(oldest);
         }
         self.sessions.push_back(held);
     }
 
     /// Lets go of a session that is over, so that the clients have others to act on.
-    fn drop_session(&mut self, id: SessionId) {
-        self.sessions.retain(|held| held.id != id);
+    fn let_go(&mut self, id: SessionId) {
+        let at = self.sessions.iter().position(|held| held.id == id);
+        if let Some(held) = at.and_then(|at| self.sessions.remove(at)) {
+            self.leave(held);
+        }
+    }
+
+    fn leave(&mut self, held: Held) {
+        if self.left.len() >= MOST_HELD {
+            self.left.pop_front();
+        }
+        self.left.push_back(held);
     }
 
     fn renew(&mut self, id: SessionId, access: (Access, String), refresh: String) {
@@ -219,7 +233,8 @@ async fn perform(world: &World, client: usize, node: &Arc<Node>, intention: &Int
     let work = node.gate.go(acts::perform(world, node, intention, epoch));
     // Some hang up on the way.
     let dice = &world.shared.dice;
-    let patience = if client < world.shared.plan.clients && dice.chance(4) { dice.up_to(HANGS_UP) } else { PATIENCE };
+    let hangs_up = client < world.shared.plan.clients && dice.chance(if intention.ends() { 12 } else { 2 });
+    let patience = if hangs_up { dice.up_to(HANGS_UP) } else { PATIENCE };
     let outcome = match tokio::time::timeout(patience, work).await {
         Ok(Some(outcome)) => outcome,
         Ok(None) | Err(_) => Outcome::Lost,
@@ -228,12 +243,32 @@ async fn perform(world: &World, client: usize, node: &Arc<Node>, intention: &Int
     if let (Intention::Validate(access, ..), Outcome::Invalid | Outcome::Expired(_)) = (intention, &outcome)
         && world.shared.dice.chance(15)
     {
-        world.pool.lock().drop_session(access.session);
+        world.pool.lock().let_go(access.session);
     }
     outcome
 }
 
 impl Intention {
+    /// Whether it is to end something.
+    const fn ends(&self) -> bool {
+        match self {
+            Self::EndOne(_)
+            | Self::EndOwn(..)
+            | Self::SignOut(..)
+            | Self::RevokeRefresh(..)
+            | Self::EndOthers(..)
+            | Self::EndAll(..)
+            | Self::Stand(..)
+            | Self::Refresh(..) => true,
+            Self::Open(..)
+            | Self::Validate(..)
+            | Self::Extend(..)
+            | Self::Reauthenticate(..)
+            | Self::Deposit(_)
+            | Self::Take(_) => false,
+        }
+    }
+
     /// The session that it changes or ends, if it names one.
     fn target(&self) -> Option<SessionId> {
         match self {
@@ -277,6 +312,19 @@ impl Intention {
             Self::Take(ticket) => Act::Take(*ticket),
         };
         (0, act)
+    }
+}
+
+/// Shows every token that was ever held at every node, when all that ended has long been told or found out.
+pub(crate) async fn look_back(world: &World, client: usize) {
+    let held: Vec<Held> = {
+        let pool = world.pool.lock();
+        pool.left.iter().chain(&pool.sessions).cloned().collect()
+    };
+    for node in world.places.iter().filter_map(crate::node::Place::node) {
+        for (access, token) in held.iter().flat_map(|held| &held.access) {
+            perform(world, client, &node, &Intention::Validate(*access, token.clone(), false)).await;
+        }
     }
 }
 

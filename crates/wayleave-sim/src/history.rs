@@ -176,7 +176,7 @@ pub enum Outcome {
 /// One thing that a client did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Who. The last one checks at the end whether all works again.
+    /// Who. One more than there are looks at the end whether all works again, and another one at all that there was.
     pub client: usize,
     /// Where.
     pub process: Process,
@@ -256,6 +256,8 @@ pub enum Trouble {
     Store(Cut),
     /// Everything takes up to so long.
     Slow(Duration),
+    /// What is said on the bus arrives here up to so much later.
+    Late(Duration),
     /// So many of 100 answers of the store get lost.
     AnswersLost(u64),
     /// So many of 100 confirmations of the bus get lost.

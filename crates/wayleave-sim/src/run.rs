@@ -67,6 +67,7 @@ async fn live(plan: &Plan) -> Result<History, EntropyFailure> {
         let _ = trouble.await;
     }
     tokio::time::sleep_until(Instant::now() + chaos::recovery()).await;
+    clients::look_back(&world, plan.clients + 1).await;
     clients::see_it_work(&world, plan.clients).await;
     let recovered = world.places.iter().map(|place| {
         let status = place.node().and_then(|node| node.manager.cluster());

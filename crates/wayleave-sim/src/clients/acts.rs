@@ -1,5 +1,6 @@
 //! How each thing that a client asks for is asked of a node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wayleave::core::authentication::{Evidence, Level, Method};
@@ -15,7 +16,7 @@ use wayleave::{
 };
 
 use super::{Held, Intention};
-use crate::history::{Access, Outcome};
+use crate::history::{Access, Outcome, StandingChange};
 use crate::node::{Node, authority};
 use crate::plan::Kind;
 use crate::world::World;
@@ -26,7 +27,7 @@ const TICKET_LIFE: Duration = Duration::from_secs(20);
 const MOST_TICKETS: u32 = 1000;
 
 /// Does it.
-pub(super) async fn perform(world: &World, node: &Node, intention: &Intention, epoch: u64) -> Outcome {
+pub(super) async fn perform(world: &World, node: &Arc<Node>, intention: &Intention, epoch: u64) -> Outcome {
     let manager = &node.manager;
     let origin = Origin::default();
     match intention {
@@ -74,18 +75,7 @@ pub(super) async fn perform(world: &World, node: &Node, intention: &Intention, e
             ended(manager.end_all(subject, Some(*keep), Cause::Owner, &origin).await)
         }
         Intention::EndAll(subject, _) => ended(manager.end_all(subject, None, Cause::Administrator, &origin).await),
-        Intention::Stand(subject, change, _) => {
-            if let Err(error) = manager.may_change().await {
-                return failed(&error);
-            }
-            let changed = node.directory.change(subject, *change).await;
-            // Also when nobody knows whether it was: who is told in vain asks once too often.
-            let told = manager.subject_changed(subject).await;
-            match changed.and(told) {
-                Ok(()) => Outcome::Done(Vec::new()),
-                Err(error) => failed(&error),
-            }
-        }
+        Intention::Stand(subject, change, _) => stand(node, subject.clone(), *change).await,
         Intention::Deposit(ticket) => deposit(node, *ticket).await,
         Intention::Take(ticket) => match node.store.take(Purpose::Challenge, key(*ticket), manager.now()).await {
             Ok(Some(_)) => Outcome::Taken,
@@ -199,6 +189,23 @@ fn ended(ended: Result<wayleave::Ended, StoreError>) -> Outcome {
 fn failed(error: &StoreError) -> Outcome {
     use std::error::Error as _;
     Outcome::Failed(error.source().map_or_else(|| error.to_string(), ToString::to_string))
+}
+
+/// Changes how a subject stands, to the end whoever hangs up, as the manager demands it.
+async fn stand(node: &Arc<Node>, subject: Subject, change: StandingChange) -> Outcome {
+    let node = Arc::clone(node);
+    let whole = async move {
+        node.manager.may_change().await?;
+        let changed = node.directory.change(&subject, change).await;
+        // Also when nobody knows whether it was: who is told in vain asks once too often.
+        let told = node.manager.subject_changed(&subject).await;
+        changed.and(told)
+    };
+    match tokio::spawn(whole).await {
+        Ok(Ok(())) => Outcome::Done(Vec::new()),
+        Ok(Err(error)) => failed(&error),
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
 }
 
 async fn deposit(node: &Node, number: u64) -> Outcome {
