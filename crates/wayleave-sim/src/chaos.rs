@@ -13,8 +13,6 @@ use crate::node::{Node, Place};
 use crate::plan::{Clocks, Faults, TIMING};
 use crate::world::World;
 
-/// Between two disturbances at one place, at most.
-const LONGEST_CALM: Duration = Duration::from_secs(12);
 /// How long most disturbances last, at most, and how long some do.
 const SHORT: Duration = Duration::from_secs(4);
 const LONG: Duration = Duration::from_secs(30);
@@ -24,7 +22,7 @@ pub(crate) async fn disturb(world: Arc<World>, place: usize, stop: CancellationT
     let Some(place) = world.places.get(place) else { return };
     let dice = &world.shared.dice;
     loop {
-        if !rest(dice.up_to(LONGEST_CALM), &stop).await {
+        if !rest(dice.up_to(world.shared.plan.calm), &stop).await {
             return;
         }
         let Some(trouble) = choose(&world) else { continue };
@@ -71,11 +69,12 @@ fn choose(world: &World) -> Option<Trouble> {
         68..80 => Trouble::Still,
         80..90 => Trouble::Crash,
         90..100 => Trouble::Leave,
-        100..140 => Trouble::Lose(1 + u32::try_from(dice.below(4)).unwrap_or(0)),
+        100..125 => Trouble::Lose(1 + u32::try_from(dice.below(4)).unwrap_or(0)),
         _ => Trouble::Disorder,
     })
 }
 
+const LEAVING: Duration = Duration::from_millis(1500);
 const SLOWNESS: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(1500), Duration::from_secs(4)];
 
 fn begin(world: &World, place: &Place, trouble: Trouble) {
@@ -95,10 +94,11 @@ fn begin(world: &World, place: &Place, trouble: Trouble) {
         Trouble::ConfirmationsLost(percent) => node.bus.mouth.lose_answers(percent),
         Trouble::Still => node.gate.set(Going::Still),
         Trouble::Crash => place.kill(),
-        Trouble::Leave => {}
+        // So that something is under way when it goes.
+        Trouble::Leave => node.link.delay(LEAVING),
         Trouble::Jump(offset) => place.clock.jump(offset),
         Trouble::Lose(messages) => node.bus.suffer(Mischief { lose: messages, ..Mischief::default() }),
-        Trouble::Disorder => node.bus.suffer(Mischief { lose: 0, repeat: 30, hold_back: 30 }),
+        Trouble::Disorder => node.bus.suffer(Mischief { lose: 0, drop: 20, repeat: 20, hold_back: 20 }),
     }
 }
 

@@ -111,7 +111,11 @@ pub(crate) async fn act(world: Arc<World>, client: usize) {
         }
         // Some things are done by two at once, at different nodes.
         let twice = matches!(intention, Intention::Refresh(..) | Intention::Take(_)) && dice.chance(40);
-        if twice {
+        let race = matches!(intention, Intention::Refresh(..)) && dice.chance(20);
+        if let (true, Some(session)) = (race, target) {
+            let end = Intention::EndOne(session);
+            tokio::join!(try_at_some_node(&world, client, &intention), try_at_some_node(&world, client, &end));
+        } else if twice {
             tokio::join!(try_at_some_node(&world, client, &intention), try_at_some_node(&world, client, &intention));
         } else {
             try_at_some_node(&world, client, &intention).await;
@@ -210,7 +214,10 @@ fn intend(world: &World) -> Intention {
 
 async fn try_at_some_node(world: &World, client: usize, intention: &Intention) {
     let nodes: Vec<Arc<Node>> = world.places.iter().filter_map(crate::node::Place::node).collect();
-    let Some(node) = world.shared.dice.one(&nodes) else {
+    let dice = &world.shared.dice;
+    // A node that has just come knows the least, so it is asked the more often.
+    let newest = nodes.iter().max_by_key(|node| node.started).filter(|_| dice.chance(25));
+    let Some(node) = newest.or_else(|| dice.one(&nodes)) else {
         // Every process is dead. Time passes.
         return tokio::time::sleep_until(Instant::now() + Duration::from_millis(100)).await;
     };

@@ -266,13 +266,13 @@ pub enum Trouble {
     Still,
     /// It is killed, and another one is started at the end.
     Crash,
-    /// It is told to stop, and another one is started at the end.
+    /// It gets slow answers from the store, is told to stop, and another one is started at the end.
     Leave,
     /// The wall clock shows so many milliseconds more.
     Jump(i64),
     /// The next messages do not arrive.
     Lose(u32),
-    /// Messages come twice and overtake each other.
+    /// Messages get lost, come twice and overtake each other.
     Disorder,
 }
 

@@ -38,7 +38,7 @@ struct Place {
 /// What became of a mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// A checker objected, or the run came to no end; what it printed.
+    /// A checker objected, or a node panicked; what was printed.
     Caught(String),
     /// Nobody noticed.
     Missed,
@@ -46,6 +46,8 @@ pub enum Fate {
 
 /// What a mutated build consists of.
 const CRATES: [&str; 4] = ["wayleave-core", "wayleave", "wayleave-testkit", "wayleave-sim"];
+/// What `timeout` ends with when it had to step in.
+const TIMED_OUT: i32 = 124;
 const PLACE: &str = "--- ";
 const INSTEAD: &str = "+++";
 
@@ -108,7 +110,7 @@ impl Mutation {
     /// Builds with it, and runs so many seeds.
     ///
     /// # Errors
-    /// Where it does not apply, or does not build.
+    /// Where it does not apply, does not build, or comes to no end.
     pub fn run(&self, seeds: u64) -> Result<Fate> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut sources = sources(&root)?;
@@ -129,10 +131,13 @@ impl Mutation {
         }
         // A run that comes to no end must not hold up the others.
         let mut run = Command::new("timeout");
-        run.arg("300").arg(build.join("debug").join("wayleave-sim")).args(["--seeds", &seeds.to_string()]);
+        run.arg("1200").arg(build.join("debug").join("wayleave-sim")).args(["--seeds", &seeds.to_string()]);
         let output = run.stdin(Stdio::null()).output()?;
         if output.status.success() {
             return Ok(Fate::Missed);
+        }
+        if output.status.code() == Some(TIMED_OUT) {
+            return Err(Error::other(format!("mutation {} comes to no end", self.name)));
         }
         Ok(Fate::Caught(String::from_utf8_lossy(&output.stdout).into_owned()))
     }

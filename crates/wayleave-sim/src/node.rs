@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wayleave::cluster::{BusKey, Cluster, ClusterParts};
 use wayleave::core::authentication::Authority;
@@ -41,6 +42,7 @@ pub(crate) struct Node {
     pub(crate) bus: Arc<NodeBus>,
     pub(crate) link: Arc<Link>,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) started: Instant,
     stop: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -79,9 +81,9 @@ impl Place {
     pub(crate) async fn stop(&self) {
         let Some(node) = self.node() else { return };
         node.stop.cancel();
-        let patience = tokio::time::Instant::now() + 3 * TIMING.lease;
-        while !node.running.is_finished() && tokio::time::Instant::now() < patience {
-            tokio::time::sleep_until(tokio::time::Instant::now() + TIMING.beat / 10).await;
+        let patience = Instant::now() + 3 * TIMING.lease;
+        while !node.running.is_finished() && Instant::now() < patience {
+            tokio::time::sleep_until(Instant::now() + TIMING.beat / 10).await;
         }
         self.kill();
     }
@@ -92,6 +94,7 @@ impl Node {
         let gate = Arc::new(Gate::default());
         let link = Arc::new(Link::new(Arc::clone(&shared.dice)));
         link.delay(shared.plan.store_delay);
+        link.lose_answers(shared.plan.answers_lost);
         let bus = Arc::new(NodeBus::new(Arc::clone(&shared.broker), &shared.dice));
         bus.delay(shared.plan.bus_delay);
         let post =
@@ -133,7 +136,7 @@ impl Node {
                 gate.go(manager.run_background(BACKGROUND, stop)).await;
             }
         });
-        Ok(Self { process, manager, store, directory, bus, link, gate, stop, running })
+        Ok(Self { started: Instant::now(), process, manager, store, directory, bus, link, gate, stop, running })
     }
 
     fn kill(&self) {
@@ -141,12 +144,17 @@ impl Node {
         self.running.abort();
     }
 
+    /// Nothing goes wrong with it any more.
+    pub(crate) fn calm(&self) {
+        self.link.lose_answers(0);
+    }
+
     /// All its links are as the plan has them.
     pub(crate) fn heal(&self, shared: &Shared) {
         self.gate.set(Going::On);
         self.link.set(Way::Open);
         self.link.delay(shared.plan.store_delay);
-        self.link.lose_answers(0);
+        self.link.lose_answers(shared.plan.answers_lost);
         self.bus.set(Way::Open);
         self.bus.delay(shared.plan.bus_delay);
         self.bus.mouth.lose_answers(0);

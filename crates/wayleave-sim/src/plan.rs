@@ -60,6 +60,10 @@ pub struct Plan {
     pub coherence: Coherence,
     /// What goes wrong.
     pub faults: Faults,
+    /// Between two disturbances at one place, at most.
+    pub calm: Duration,
+    /// In how many of 100 cases the answer of the store gets lost, while nothing else is wrong.
+    pub answers_lost: u64,
     /// What the clocks are like.
     pub clocks: Clocks,
     /// The longest that a message takes each way, while nothing is wrong.
@@ -79,18 +83,21 @@ impl Plan {
         let dice = Dice::new(seed);
         let millis = Duration::from_millis;
         let pick = |choices: &[u64]| dice.one(choices).copied().unwrap_or_default();
+        let faults = match dice.below(10) {
+            0..2 => Faults::None,
+            2..7 => Faults::Within,
+            _ => Faults::Beyond,
+        };
         Self {
             seed,
             steps,
             nodes: if dice.chance(10) { 1 } else { 2 + usize::try_from(dice.below(3)).unwrap_or(0) },
             clients: 3 + usize::try_from(dice.below(4)).unwrap_or(0),
-            subjects: 1 + dice.below(3),
+            subjects: pick(&[1, 2, 3, 8, 20]),
             coherence: if dice.chance(50) { Coherence::Prompt } else { Coherence::Strict },
-            faults: match dice.below(10) {
-                0..2 => Faults::None,
-                2..8 => Faults::Within,
-                _ => Faults::Beyond,
-            },
+            faults,
+            calm: Duration::from_secs(pick(&[4, 12, 60])),
+            answers_lost: if faults == Faults::None { 0 } else { pick(&[0, 0, 3, 10]) },
             clocks: match dice.below(10) {
                 0..4 => Clocks::Steady,
                 4..8 => Clocks::Drifting,

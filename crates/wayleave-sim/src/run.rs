@@ -12,6 +12,7 @@ use crate::chaos;
 use crate::check::{self, Violation};
 use crate::clients;
 use crate::history::History;
+use crate::node::Place;
 use crate::plan::Plan;
 use crate::world::World;
 
@@ -66,6 +67,7 @@ async fn live(plan: &Plan) -> Result<History, EntropyFailure> {
     for trouble in troubles {
         let _ = trouble.await;
     }
+    world.places.iter().filter_map(Place::node).for_each(|node| node.calm());
     tokio::time::sleep_until(Instant::now() + chaos::recovery()).await;
     clients::look_back(&world, plan.clients + 1).await;
     clients::see_it_work(&world, plan.clients).await;

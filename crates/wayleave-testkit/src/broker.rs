@@ -33,6 +33,8 @@ struct Connection {
 pub struct Mischief {
     /// So many are lost, from now on, although the connection stays.
     pub lose: u32,
+    /// So many of 100 are lost in the same way.
+    pub drop: u64,
     /// So many of 100 arrive twice.
     pub repeat: u64,
     /// So many of 100 are overtaken by those behind them.
@@ -48,8 +50,11 @@ impl Broker {
                 mischief.lose -= 1;
                 return true;
             }
-            let Mischief { lose: _, repeat, hold_back } = *mischief;
+            let Mischief { lose: _, drop: dropped, repeat, hold_back } = *mischief;
             drop(mischief);
+            if connection.link.chance(dropped) {
+                return true;
+            }
             connection.hand_over(message, hold_back)
                 && (!connection.link.chance(repeat) || connection.hand_over(message, 0))
         });
@@ -257,6 +262,7 @@ mod tests {
         };
         assert_eq!(heard(Mischief { repeat: 100, ..Mischief::default() }).await, "aabbcc");
         assert_eq!(heard(Mischief { hold_back: 100, ..Mischief::default() }).await, "ba");
+        assert_eq!(heard(Mischief { drop: 100, ..Mischief::default() }).await, "");
         assert_eq!(heard(Mischief::default()).await, "abc");
     }
 }

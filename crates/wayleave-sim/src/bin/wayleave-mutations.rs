@@ -7,7 +7,7 @@ use wayleave_sim::mutations::{Fate, Mutation};
 
 const USAGE: &str = "wayleave-mutations [--seeds N] [name ...]";
 /// How many seeds may pass before a mutation is found, unless another number is given.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 1500;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -42,7 +42,7 @@ fn run(seeds: u64, names: &[String]) -> std::io::Result<usize> {
     for mutation in Mutation::all()?.iter().filter(|mutation| names.is_empty() || names.contains(&mutation.name)) {
         match mutation.run(seeds)? {
             Fate::Caught(output) => {
-                let by = output.lines().find(|line| line.starts_with("  ")).unwrap_or("  it came to no end").trim();
+                let by = output.lines().find(|line| line.starts_with("  ")).unwrap_or("  a panic").trim();
                 let after = output.lines().rev().find(|line| line.contains(" seeds, ")).unwrap_or_default();
                 println!("caught  {}: {by} ({after})", mutation.name);
             }

@@ -73,7 +73,7 @@ fn seeds_deep_4() {
 #[test]
 #[ignore = "long: run by `cargo xtask test --deep`"]
 fn every_mutation_is_caught() {
-    const SEEDS: u64 = 500;
+    const SEEDS: u64 = 1500;
     for mutation in mutations::Mutation::all().unwrap() {
         assert_ne!(mutation.run(SEEDS).unwrap(), mutations::Fate::Missed, "{}: {}", mutation.name, mutation.about);
     }
