@@ -8,7 +8,8 @@
 //!   messages stop coming back, for whatever reason, the store answers instead.
 //! - A node that could not speak for that long **changes nothing** any more. Those who hear nothing of a node for that
 //!   long forget what they hold: it may have changed something before it fell silent. They forget once more when whatever
-//!   it had begun then must have ended, also when it said goodbye: a change may have been under way.
+//!   it had begun then must have ended, also when it said goodbye: a change may have been under way. And so they do that
+//!   long after they began to listen: somebody may have fallen silent before they could hear it.
 //! - A **gap** in a node's sequence of messages, or a lost connection, makes who notices it forget everything.
 //! - In **strict** mode a change returns when everybody who may hold a lease has acknowledged it, or when every lease
 //!   that was given before it has run out. Then nowhere does an ended session validate any more.
@@ -390,6 +391,7 @@ impl Cluster {
         let mut state = self.state.lock();
         let now = self.uptime.uptime();
         state.listening_since = Some(now);
+        state.peers.begin_hearing(now);
         state.echoed_at = now;
         state.sent.clear();
         self.settings.send_modify(|version| *version += 1);

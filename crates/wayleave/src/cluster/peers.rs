@@ -16,6 +16,8 @@ pub(super) struct Peers {
     nodes: HashMap<NodeId, Peer>,
     /// Until when somebody may have a lease who is not in here.
     crowded_until: Duration,
+    /// Since when nobody can have come and gone unheard. What such a one had begun before may still go on.
+    hearing_since: Option<Duration>,
 }
 
 struct Peer {
@@ -63,6 +65,11 @@ pub(super) struct Heard {
 }
 
 impl Peers {
+    /// From now on everybody is heard who speaks.
+    pub(super) fn begin_hearing(&mut self, now: Duration) {
+        self.hearing_since = Some(now);
+    }
+
     pub(super) fn hear(&mut self, heard: Heard, timing: Timing) -> Order {
         let Heard { from, sequence, bye, acked, own, at } = heard;
         let presence = if bye { Presence::Left } else { Presence::Here };
@@ -102,7 +109,8 @@ impl Peers {
 
     /// Whether somebody fell silent, so that what memory holds may be stale without anybody having said so.
     pub(super) fn fell_silent(&mut self, now: Duration, timing: Timing) -> bool {
-        let mut fell_silent = false;
+        // Those who fell silent before anybody could hear them here.
+        let mut fell_silent = self.hearing_since.take_if(|since| now >= *since + timing.nothing_left()).is_some();
         for peer in self.nodes.values_mut() {
             let silence = now.saturating_sub(peer.heard_at);
             let next = match peer.presence {
@@ -186,6 +194,17 @@ mod tests {
         peers.hear(Heard { bye: true, ..heard(1, 1, 0) }, TIMING);
         let told: Vec<_> = (0..60).filter(|at| peers.fell_silent(seconds(*at), TIMING)).collect();
         assert_eq!(told, [33]);
+    }
+
+    /// A node that died before this one came may have begun something that is done only now.
+    #[test]
+    fn who_was_never_heard_falls_silent_too() {
+        let mut peers = Peers::default();
+        let mut told = |from: u64| {
+            peers.begin_hearing(seconds(from));
+            (from..from + 60).filter(|at| peers.fell_silent(seconds(*at), TIMING)).collect::<Vec<_>>()
+        };
+        assert_eq!((told(0), told(100)), (vec![33], vec![133]));
     }
 
     #[test]

@@ -305,6 +305,31 @@ async fn what_was_under_way_when_a_node_left_is_found_out() {
     assert_eq!(one.validate(&opened).await, Verdict::Invalid);
 }
 
+/// A node dies, another one comes, and only then the store carries out what the first had asked for.
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_node_had_begun_is_found_out_by_who_never_heard_it() {
+    let mut nodes = Nodes::new(1, Coherence::Prompt).await;
+    let ann = nodes.world.person(1).await;
+    let opened = nodes.warm(&ann).await;
+    let dead = nodes.nodes.pop().unwrap();
+    let gate = nodes.world.store.faults().hold(StoreVerb::Revoke);
+    let end = tokio::spawn({
+        let (manager, id) = (Arc::clone(&dead.manager), opened.record.id);
+        async move { manager.end_one(&id, Cause::Administrator, &Origin::default()).await.is_ok() }
+    });
+    gate.arrived().await;
+    dead.running.abort();
+    nodes.join(1);
+    pass(LEASE).await;
+    let newcomer = &nodes.nodes[0];
+    assert_eq!(newcomer.validate(&opened).await, Verdict::Valid);
+    gate.open();
+    assert!(!end.await.unwrap());
+    assert_eq!(newcomer.validate(&opened).await, Verdict::Valid);
+    pass(13 * SECOND).await;
+    assert_eq!(newcomer.validate(&opened).await, Verdict::Invalid);
+}
+
 /// A change that waited for another one is not begun when nobody can hear of it by then.
 #[tokio::test(start_paused = true)]
 async fn what_waited_for_its_turn_in_silence_is_not_begun() {
