@@ -11,7 +11,7 @@ use wayleave_web::{CookieSessionStore, SessionConfig, SessionData};
 fn store() -> &'static CookieSessionStore {
     static STORE: OnceLock<CookieSessionStore> = OnceLock::new();
     STORE.get_or_init(|| {
-        let config = SessionConfig { encryption_key: Some("0123456789abcdef".repeat(8)), ..SessionConfig::default() };
+        let config = SessionConfig { encryption_key: Some("0123456789abcdef".repeat(8).into()), ..SessionConfig::default() };
         let store = CookieSessionStore::new(&config).expect("a store");
         store.also_opening_tideway(&config.keys().expect("keys"))
     })

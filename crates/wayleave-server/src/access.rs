@@ -16,6 +16,7 @@ use wayleave::{Origin, Session, Shown, ValidateError};
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, ServiceKey};
 use wayleave_core::token::{RefreshToken, ServiceToken, SessionToken, TOKEN_LENGTH};
+use wayleave_web::activity::is_users_doing;
 use wayleave_web::bearer::{Authorization, authorization};
 use wayleave_web::cookies::{InvalidCookie, RequestCookies, put_cookie};
 use wayleave_web::csrf::{CsrfBinding, CsrfFailure, Submitted};
@@ -36,9 +37,6 @@ pub const ADMIN: &str = "admin";
 
 /// The context entry of a session that may do nothing but choose a new password.
 pub const MUST_CHANGE_PASSWORD: &str = "must_change_password";
-
-/// Marks a request as not the user's doing, so that it leaves the idle limit running (R016).
-const BACKGROUND: &str = "x-wayleave-background";
 
 /// What a route demands of whoever asks.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -395,10 +393,7 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
         session: None,
         service: None,
         duplicate_cookies: is_duplicate,
-        // Browsers and proxies send HEAD by themselves, so it says nothing of the user (A14).
-        active: rules.activity == ActivityRule::Counts
-            && request.method != Method::HEAD
-            && !headers.contains_key(BACKGROUND),
+        active: rules.activity == ActivityRule::Counts && is_users_doing(&request.method, headers),
         client: request.extensions.get::<ClientAddress>().copied(),
         unknown: unknown_credentials.clone(),
     };

@@ -76,10 +76,12 @@ pub fn authorization(headers: &HeaderMap) -> Result<Authorization<'_>, InvalidAu
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
-    !body.is_empty()
-        && body
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+    // To the end, whatever is found: that way several characters are looked at at once.
+    !body.is_empty() && body.bytes().fold(true, |fits, byte| fits & is_token68_octet(byte))
+}
+
+const fn is_token68_octet(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.

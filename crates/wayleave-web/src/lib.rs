@@ -160,6 +160,7 @@
 //! and no rights in its data. A request that was under way when its user signed out can bring a cookie back that is good
 //! until its end, unless revocations are remembered. Rights belong in [`SessionOptions::subjects`], which is asked at every request.
 
+pub mod activity;
 pub mod bearer;
 mod config;
 pub mod cookies;

@@ -122,7 +122,11 @@ impl Session {
     /// Whether somebody is signed in.
     #[must_use]
     pub fn is_signed_in(&self) -> bool {
-        self.subject().is_some()
+        match &self.0.state.lock().loaded {
+            Some(Loaded::Record { session, .. }) => session.subject().is_some(),
+            Some(Loaded::Data { data, .. }) => data.principal().is_some(),
+            Some(Loaded::Nobody(_)) | None => false,
+        }
     }
 
     /// Who is signed in.

@@ -66,10 +66,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
         }
     }
 
-    pub(crate) fn find(&self, key: &K) -> Option<V> {
+    /// A value, and the slot it belongs to.
+    pub(crate) fn find(&self, key: &K) -> Option<(V, Slot)> {
         let Entry { value, since } = self.entries.get(key)?;
         let slot = since.slot();
-        (Since::new(slot, self.forgotten(slot)?.load(Ordering::Acquire)) == since).then_some(value)
+        (Since::new(slot, self.forgotten(slot)?.load(Ordering::Acquire)) == since).then_some((value, slot))
     }
 
     /// To be called before the store is read.
@@ -161,6 +162,10 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
 mod tests {
     use super::*;
 
+    fn found(cache: &Coherent<&'static str, u32>, key: &&'static str) -> Option<u32> {
+        cache.find(key).map(|(value, _)| value)
+    }
+
     #[test]
     fn a_fill_that_raced_with_an_invalidation_is_dropped() {
         let cache = Coherent::new(10);
@@ -168,15 +173,15 @@ mod tests {
         let before = cache.before(slot);
         cache.forget(slot, ["a"]);
         cache.fill(before, "a", 1);
-        assert_eq!(cache.find(&"a"), None);
+        assert_eq!(found(&cache, &"a"), None);
         let before = cache.before(slot);
         cache.forget(Slot(4), ["b"]);
         cache.fill(before, "a", 2);
-        assert_eq!(cache.find(&"a"), Some(2));
+        assert_eq!(found(&cache, &"a"), Some(2));
         let before = cache.before(slot);
         cache.forget_all();
         cache.fill(before, "a", 3);
-        assert_eq!(cache.find(&"a"), None);
+        assert_eq!(found(&cache, &"a"), None);
     }
 
     #[test]
@@ -188,9 +193,9 @@ mod tests {
         let before = cache.before(slot);
         cache.forget_slot(slot);
         cache.fill(before, "c", 1);
-        assert_eq!((cache.find(&"a"), cache.find(&"b"), cache.find(&"c")), (None, Some(2), None));
+        assert_eq!((found(&cache, &"a"), found(&cache, &"b"), found(&cache, &"c")), (None, Some(2), None));
         cache.fill(cache.before(slot), "a", 3);
-        assert_eq!(cache.find(&"a"), Some(3));
+        assert_eq!(found(&cache, &"a"), Some(3));
     }
 
     #[test]
@@ -203,24 +208,24 @@ mod tests {
         cache.forget_by(&mut own, slot, ["older"]);
         cache.forget_by(&mut own, elsewhere, ["b"]);
         cache.fill(own, "new", 2);
-        assert_eq!((cache.find(&"old"), cache.find(&"new")), (None, Some(2)));
+        assert_eq!((found(&cache, &"old"), found(&cache, &"new")), (None, Some(2)));
         let mut own = cache.before(slot);
         cache.forget(slot, ["another's"]);
         cache.forget_slot_by(&mut own, slot);
         cache.forget_by(&mut own, slot, ["older"]);
         cache.fill(own, "newer", 3);
-        assert_eq!(cache.find(&"newer"), None);
+        assert_eq!(found(&cache, &"newer"), None);
         let mut own = cache.before(slot);
         cache.forget_all();
         cache.forget_by(&mut own, slot, ["older"]);
         cache.fill(own, "newest", 4);
-        assert_eq!(cache.find(&"newest"), None);
+        assert_eq!(found(&cache, &"newest"), None);
     }
 
     #[test]
     fn a_cache_without_capacity_keeps_nothing() {
         let cache = Coherent::new(0);
         cache.fill(cache.before(Slot(3)), "a", 1);
-        assert_eq!((cache.find(&"a"), cache.len()), (None, 0));
+        assert_eq!((found(&cache, &"a"), cache.len()), (None, 0));
     }
 }

@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     Step { name: "tools", deep: false, run: tools },
     Step { name: "format", deep: false, run: format },
     Step { name: "lint", deep: false, run: lint },
+    Step { name: "beside", deep: false, run: beside },
     Step { name: TESTS, deep: false, run: tests },
     Step { name: "doctests", deep: false, run: doctests },
     Step { name: "readme", deep: false, run: tour },
@@ -119,6 +120,15 @@ fn lint(plan: &Plan) -> Result<Outcome, Problem> {
         .args(plan.profile.arguments())
         .args(["--", "-D", "warnings"]);
     pass("cargo clippy", &mut command)
+}
+
+/// The workspaces beside this one: the fuzz targets compile, and both lock files follow what they depend on here.
+fn beside(_: &Plan) -> Result<Outcome, Problem> {
+    let fuzz = ["check", "--quiet", "--locked", "--manifest-path", "fuzz/Cargo.toml"];
+    pass("cargo check of fuzz", cargo::command().args(fuzz))?;
+    let peers =
+        ["metadata", "--locked", "--format-version", "1", "--manifest-path", "crates/wayleave-bench/peers/Cargo.toml"];
+    pass("cargo metadata of the benchmark's peers", cargo::command().args(peers).stdout(Stdio::null()))
 }
 
 fn tests(plan: &Plan) -> Result<Outcome, Problem> {

@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use http::header::COOKIE;
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use super::is_cookie_octet;
@@ -34,10 +35,11 @@ impl<'a> RequestCookies<'a> {
             if bytes > MAX_COOKIE_BYTES {
                 return Err(InvalidCookie::TooLarge);
             }
-            for piece in field.as_bytes().split(|byte| *byte == b';') {
+            for piece in pieces(field.as_bytes()) {
                 let piece = piece.strip_prefix(b" ").unwrap_or(piece);
-                let Some(end) = piece.iter().position(|byte| *byte == b'=') else { continue };
-                let (name, value) = piece.split_at(end);
+                let Some((name, value)) = memchr(b'=', piece).and_then(|end| piece.split_at_checked(end)) else {
+                    continue;
+                };
                 if name.is_empty() {
                     continue;
                 }
@@ -73,6 +75,19 @@ impl<'a> RequestCookies<'a> {
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
+}
+
+/// What stands between the semicolons.
+fn pieces(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(field);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        let Some((piece, after)) = memchr(b';', text).and_then(|end| text.split_at_checked(end)) else {
+            return Some(text);
+        };
+        rest = after.get(1..);
+        Some(piece)
+    })
 }
 
 /// A cookie cannot be used.

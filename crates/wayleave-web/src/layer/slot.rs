@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use wayleave::kv::SessionData;
 use wayleave::{Shown, ValidateError};
@@ -17,12 +17,11 @@ use zeroize::Zeroizing;
 
 use super::options::Migration;
 use super::shared::{Backend, Shared};
+use crate::activity::is_users_doing;
 use crate::bearer::{Authorization, authorization};
 use crate::cookies::{InvalidCookie, Lifetime, RequestCookies, put_cookie};
 use crate::reject::SessionRejection;
 
-/// Marks a request as not the user's doing, so that it leaves the idle limit running (R016).
-const BACKGROUND: &str = "x-wayleave-background";
 /// The entry of a record's context that says which version its data is of.
 const SCHEMA: &str = "schema";
 
@@ -120,7 +119,7 @@ impl Slot {
         let migrated = self.migrate(&mut loaded);
         let mut state = self.state.lock();
         if let Loaded::Data { data, .. } = &loaded {
-            state.renew = is_active(parts) && self.wants_renewal(data);
+            state.renew = is_users_doing(&parts.method, &parts.headers) && self.wants_renewal(data);
         }
         state.loaded = Some(loaded);
         for (key, value) in migrated {
@@ -173,10 +172,10 @@ impl Slot {
             }
             Ok(Loaded::Nobody(Nobody { shown: Some(owned()), stale: !replaced, replaced }))
         };
-        let now = self.shared.now();
         let data = match &self.shared.backend {
             Backend::Records { manager, .. } => {
-                let shown = Shown { active: is_active(parts), ..Shown::default() };
+                let active = is_users_doing(&parts.method, &parts.headers);
+                let shown = Shown { active, ..Shown::default() };
                 return match manager.validate(credential, &shown).await {
                     Ok(session) => Ok(Loaded::Record { session, token: owned() }),
                     Err(ValidateError::Expired(_) | ValidateError::Invalid) => nobody(),
@@ -187,6 +186,7 @@ impl Slot {
             Backend::Sealed(cookies) => cookies.live(credential).await?,
         };
         let Some(data) = data else { return nobody() };
+        let now = self.shared.now();
         if now >= self.shared.absolute_end(&data) {
             return nobody();
         }
@@ -355,11 +355,6 @@ enum Credential<'h> {
     Absent,
     Unreadable,
     Shown(&'h str),
-}
-
-/// Whether a request is its user's doing: browsers and proxies send HEAD and OPTIONS by themselves (R016).
-fn is_active(parts: &Parts) -> bool {
-    !matches!(parts.method, Method::HEAD | Method::OPTIONS) && !parts.headers.contains_key(BACKGROUND)
 }
 
 /// The data of a record, for migrations.

@@ -366,7 +366,7 @@ impl SessionManager {
     /// How a subject stands, from memory or from the directory.
     async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
         if self.state.may_answer()
-            && let Some(standing) = self.standings.find(subject)
+            && let Some((standing, _)) = self.standings.find(subject)
         {
             return Ok(standing);
         }

@@ -55,28 +55,28 @@ impl SessionManager {
     /// See [`ValidateError`].
     pub async fn validate(&self, token: &str, shown: &Shown) -> Result<Session, ValidateError> {
         let now = self.clock.now();
-        let view = match self.read_token(token) {
-            Ok(view) => view,
-            Err(error) => return Err(self.merely_ended(token, now).await?.unwrap_or(error)),
-        };
-        match self.warm_session(&view, shown, now) {
-            Some(session) => Ok(session),
-            None => self.cold_session(&view, shown, now).await,
+        if let Some(session) = self.known_session(token, shown, now) {
+            return Ok(session);
         }
+        // On the heap, so that whoever waits for a warm answer carries no room for this.
+        Box::pin(async move {
+            let view = match self.read_token(token) {
+                Ok(view) => view,
+                Err(error) => return Err(self.merely_ended(token, now).await?.unwrap_or(error)),
+            };
+            match self.warm_session(view.key, view.jwt_expires_at, shown, now) {
+                Some(session) => Ok(session),
+                None => self.cold_session(&view, shown, now).await,
+            }
+        })
+        .await
     }
 
     /// The session that a presented access token proves, if memory can say so: no signature is checked and no store is
     /// asked. `None` says nothing about the token.
     #[must_use]
     pub fn validate_warm(&self, token: &str, shown: &Shown) -> Option<Session> {
-        let now = self.clock.now();
-        let view = if is_opaque(token) {
-            self.read_token(token).ok()?
-        } else {
-            let hash = TokenHash(Sha256::digest(token.as_bytes()).into());
-            self.view(self.verified.get(&hash).filter(|checked| now < checked.good_until)?.verified)
-        };
-        self.warm_session(&view, shown, now)
+        self.known_session(token, shown, self.clock.now())
     }
 
     /// Whether it is plain without a store that a presented access token proves nothing: it has no form of ours, or
@@ -162,17 +162,37 @@ impl SessionManager {
         Ok(verified)
     }
 
+    /// What memory knows of the session of a token that it has seen before, or made. The token's form is not looked at:
+    /// it was good then.
+    fn known_session(&self, token: &str, shown: &Shown, now: Timestamp) -> Option<Session> {
+        if token.len() > jwt::MAX_JWT {
+            return None;
+        }
+        let hash = TokenHash(Sha256::digest(token.as_bytes()).into());
+        if is_opaque(token) {
+            return self.warm_session(Key::Token(hash), None, shown, now);
+        }
+        let verified = self.verified.get(&hash).filter(|checked| now < checked.good_until)?.verified;
+        self.warm_session(Key::Id(verified.session), Some(verified.expires_at), shown, now)
+    }
+
     /// The answer from memory, if it can be given there. Everything but "valid" is left to the store.
-    fn warm_session(&self, view: &TokenView, shown: &Shown, now: Timestamp) -> Option<Session> {
+    fn warm_session(
+        &self,
+        key: Key,
+        jwt_expires_at: Option<Timestamp>,
+        shown: &Shown,
+        now: Timestamp,
+    ) -> Option<Session> {
         if !self.state.may_answer() {
             return None;
         }
-        let live = self.state.warm.find(&view.key.into())?;
-        if live.epoch != self.epochs.of(view.slot) || live.passed(now) || !live.judged_for(shown.fingerprint) {
+        let (live, slot) = self.state.warm.find(&key.into())?;
+        if live.epoch != self.epochs.of(slot) || live.passed(now) || !live.judged_for(shown.fingerprint) {
             return None;
         }
         self.note(&live, shown, now);
-        Some(session(live, view))
+        Some(session(live, jwt_expires_at))
     }
 
     async fn cold_session(&self, view: &TokenView, shown: &Shown, now: Timestamp) -> Result<Session, ValidateError> {
@@ -210,7 +230,7 @@ impl SessionManager {
                 let live = grounds.live(policy, record, Valid { permissions, drifted, seen_at: activity.seen_at });
                 self.state.warm.fill(before, view.key.into(), Arc::clone(&live));
                 self.note(&live, shown, now);
-                Ok(session(live, view))
+                Ok(session(live, view.jwt_expires_at))
             }
             Decision::Expired(limit) => {
                 self.mark_expired(&record, Passed { limit, rules: &rules, activity, now }, shown).await?;
@@ -310,7 +330,7 @@ pub(super) fn later(one: Activity, other: Activity) -> Activity {
     if other.seen_at > one.seen_at { other } else { one }
 }
 
-fn session(live: Arc<Live>, view: &TokenView) -> Session {
-    let token_expires_at = view.jwt_expires_at.unwrap_or_else(|| live.token_expires_at());
+fn session(live: Arc<Live>, jwt_expires_at: Option<Timestamp>) -> Session {
+    let token_expires_at = jwt_expires_at.unwrap_or_else(|| live.token_expires_at());
     Session { live, token_expires_at }
 }
