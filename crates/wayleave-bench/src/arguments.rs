@@ -11,10 +11,10 @@ Measures what Wayleave costs and prints one table of ratios.
 Usage: wayleave-bench [--quick] [--only PART]... [--server PATH | --no-build] [--write]
 
   --quick        a smoke test of the benchmark itself: seconds, and figures that mean nothing
-  --only PART    validation, memory, http, embedded, logins or refreshes; can be repeated
+  --only PART    validation, memory, http, embedded, stores, logins or refreshes; can be repeated
   --server PATH  the server to measure, instead of building it
   --no-build     the server beside this binary, as it is; what needs it is skipped when there is none
-  --write        also put the table into docs/benchmarks.md; not with --quick or --only";
+  --write        also put the rows into docs/benchmarks.md, in the place of those of the same parts; not with --quick";
 
 /// A part of the table.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Part {
     Http,
     /// Sessions inside an application's own process, beside those of others.
     Embedded,
+    /// The same over every store: all that can be done with a session, beside the peers on the same store.
+    Stores,
     /// Signing in with a password.
     Logins,
     /// Refreshing.
@@ -35,8 +37,8 @@ pub enum Part {
 
 impl Part {
     /// All, in the order of the table.
-    pub const ALL: [Self; 6] =
-        [Self::Validation, Self::Memory, Self::Http, Self::Embedded, Self::Logins, Self::Refreshes];
+    pub const ALL: [Self; 7] =
+        [Self::Validation, Self::Memory, Self::Http, Self::Embedded, Self::Stores, Self::Logins, Self::Refreshes];
 
     /// Its name on the command line and in the table.
     #[must_use]
@@ -46,6 +48,7 @@ impl Part {
             Self::Memory => "memory",
             Self::Http => "http",
             Self::Embedded => "embedded",
+            Self::Stores => "stores",
             Self::Logins => "logins",
             Self::Refreshes => "refreshes",
         }
@@ -112,7 +115,7 @@ impl Arguments {
                 _ => return None,
             }
         }
-        if read.write && (read.quick || !read.parts.is_empty()) {
+        if read.write && read.quick {
             return None;
         }
         if read.parts.is_empty() {
@@ -131,10 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_and_honest_tables_are_written() {
+    fn only_honest_rows_are_written() {
         assert!(parse("--write").is_some_and(|read| read.write && read.parts == Part::ALL));
+        assert!(parse("--write --only memory").is_some_and(|read| read.write && read.parts == [Part::Memory]));
         assert_eq!(parse("--write --quick"), None);
-        assert_eq!(parse("--write --only memory"), None);
+        assert_eq!(parse("--write --quick --only memory"), None);
     }
 
     #[test]

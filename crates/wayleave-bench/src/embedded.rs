@@ -67,7 +67,7 @@ pub(crate) fn rows(plan: Plan, server: &ServerBinary) -> Result<Vec<Row>, Proble
 
 fn rows_of(plan: Plan, peer: &Peer, programs: &Path) -> Result<Vec<Row>, Problem> {
     let Peer { name, program, argument, has_sessions, judged } = peer;
-    let server = Server::peer(&programs.join(program), *argument)?;
+    let server = Server::peer(Command::new(programs.join(program)).args(argument))?;
     let cookie = if *has_sessions { Some(Header::cookie(&server.cookies_of("/sign-in")?)) } else { None };
     let plain = Load { server: &server, path: "/plain", header: None };
     let me = Load { path: "/me", header: cookie.as_ref(), ..plain };
@@ -92,7 +92,7 @@ fn rows_of(plan: Plan, peer: &Peer, programs: &Path) -> Result<Vec<Row>, Problem
 }
 
 /// Where the applications are. They are built with the server, and always optimised.
-fn programs(server: &ServerBinary) -> Result<PathBuf, Problem> {
+pub(crate) fn programs(server: &ServerBinary) -> Result<PathBuf, Problem> {
     const NAME: &str = "cargo build of the peers";
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let target = folder.join("target");

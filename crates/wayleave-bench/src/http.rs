@@ -1,7 +1,8 @@
 //! Validation over HTTP: paired rounds of `wrk` against a plain route and the session route of one real server.
 
 mod bare;
-mod client;
+pub(crate) mod client;
+pub(crate) mod head;
 mod server;
 pub(crate) mod wrk;
 
@@ -16,7 +17,7 @@ pub(crate) use server::{Server, binary, sign_in};
 
 pub(crate) use wrk::Header;
 
-const PLAIN: &str = "/healthz";
+pub(crate) const PLAIN: &str = "/healthz";
 const VALIDATE: &str = "/api/auth/sessions/validate";
 /// The least part of the plain route's throughput.
 const LEAST_THROUGHPUT: f64 = 0.93;
@@ -31,27 +32,42 @@ pub(crate) fn rows(plan: Plan, server: &ServerBinary) -> Result<Vec<Row>, Proble
     let bare = Server::bare()?;
     for (position, store) in plan.http_stores.iter().enumerate() {
         let server = Server::start(&binary, store, &[])?;
-        let person = "ann@example.org";
-        server.register(person)?;
-        let cookie = Header::cookie(&server.sign_in_with_cookie(person)?);
-        let bearer = Header::bearer(&server.sign_in(person)?.session_token);
+        let person = Person::on(&server)?;
         let name = store.split(':').next().unwrap_or(store);
         let plain = Load { server: &server, path: PLAIN, header: None };
         if position == 0 {
             let rounds = pairs(plan, Load { server: &bare, ..plain }, plain)?;
             rows.extend(two_rows("plain route of the server", "bare axum", &rounds, Judged::No));
         }
-        let loads = [
-            ("plain route that is sent the cookie", Load { header: Some(&cookie), ..plain }, Judged::No),
-            ("validate, cookie", Load { path: VALIDATE, header: Some(&cookie), ..plain }, Judged::Yes),
-            ("validate, bearer", Load { path: VALIDATE, header: Some(&bearer), ..plain }, Judged::Yes),
-        ];
-        for (what, load, judged) in loads {
+        let sent = ("plain route that is sent the cookie", Load { header: Some(&person.cookie), ..plain }, Judged::No);
+        let validations = person.validations(&server).into_iter().map(|(what, load)| (what, load, Judged::Yes));
+        for (what, load, judged) in [sent].into_iter().chain(validations) {
             let rounds = pairs(plan, plain, load)?;
             rows.extend(two_rows(&format!("{name}: {what}"), "the plain route", &rounds, judged));
         }
     }
     Ok(rows)
+}
+
+/// Somebody who is signed in to a server twice: as a browser is, and as a program is.
+pub(crate) struct Person {
+    cookie: Header,
+    bearer: Header,
+}
+
+impl Person {
+    pub(crate) fn on(server: &Server) -> Result<Self, Problem> {
+        let person = "ann@example.org";
+        server.register(person)?;
+        let cookie = Header::cookie(&server.sign_in_with_cookie(person)?);
+        Ok(Self { cookie, bearer: Header::bearer(&server.sign_in(person)?.session_token) })
+    }
+
+    /// What validates a session, and what it is called.
+    pub(crate) fn validations<'a>(&'a self, server: &'a Server) -> [(&'static str, Load<'a>); 2] {
+        let load = |header| Load { server, path: VALIDATE, header: Some(header) };
+        [("validate, cookie", load(&self.cookie)), ("validate, bearer", load(&self.bearer))]
+    }
 }
 
 /// What is asked of whom.
@@ -76,7 +92,8 @@ pub(crate) struct Pair {
 }
 
 pub(crate) struct Round {
-    per_second: f64,
+    pub(crate) requests: u64,
+    pub(crate) per_second: f64,
     /// What 99 of 100 requests took at most, in microseconds.
     pub(crate) p99_micros: f64,
     /// Processor time of the server for each request, in microseconds.
@@ -93,7 +110,7 @@ pub(crate) fn pairs(plan: Plan, plain: Load<'_>, other: Load<'_>) -> Result<Vec<
         .collect()
 }
 
-fn round(load: Load<'_>, seconds: u32) -> Result<Round, Problem> {
+pub(crate) fn round(load: Load<'_>, seconds: u32) -> Result<Round, Problem> {
     let Load { server, path, header } = load;
     let before = server.process().processor_time()?;
     let done = wrk::run(&server.url(path), header, seconds)?;
@@ -102,6 +119,7 @@ fn round(load: Load<'_>, seconds: u32) -> Result<Round, Problem> {
         return Err(Problem::Load { failed: done.failed, all: done.requests });
     }
     Ok(Round {
+        requests: done.requests,
         per_second: done.per_second,
         p99_micros: done.p99_micros,
         micros: spent.as_secs_f64() * 1e6 / done.requests as f64,

@@ -21,7 +21,9 @@ mod problem;
 mod process;
 mod refreshes;
 mod report;
+mod results;
 mod run;
+mod stores;
 mod validation;
 mod world;
 

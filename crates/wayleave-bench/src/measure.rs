@@ -24,6 +24,12 @@ impl Samples {
         }
     }
 
+    /// What so many of a hundred are at most; 0 where there is none.
+    pub(crate) fn at_hundredth(&self, hundredth: usize) -> f64 {
+        let position = (self.0.len() * hundredth).div_ceil(100).saturating_sub(1);
+        self.0.get(position).copied().unwrap_or_default()
+    }
+
     /// The smallest and the largest.
     pub(crate) fn range(&self) -> (f64, f64) {
         (self.0.first().copied().unwrap_or_default(), self.0.last().copied().unwrap_or_default())
@@ -112,6 +118,9 @@ mod tests {
         assert!((samples.spread() - 10.0 / 25.0).abs() < 1e-9, "{}", samples.spread());
         assert!((Samples::new(vec![1.0, 2.0]).median() - 1.5).abs() < 1e-9);
         assert!((Samples::new(vec![7.0]).spread()).abs() < 1e-9);
+        let hundred = Samples::new((1..=100).rev().map(f64::from).collect());
+        assert_eq!([1, 50, 99, 100].map(|hundredth| hundred.at_hundredth(hundredth)), [1.0, 50.0, 99.0, 100.0]);
+        assert_eq!([Samples::new(vec![7.0]), Samples::new(vec![])].map(|few| few.at_hundredth(99)), [7.0, 0.0]);
     }
 
     #[test]

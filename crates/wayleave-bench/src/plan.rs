@@ -21,6 +21,12 @@ pub(crate) struct Plan {
     pub(crate) http_rounds: usize,
     /// One half of a pair, in seconds.
     pub(crate) http_seconds: u32,
+    /// Rounds of each application over a store, all taking turns.
+    pub(crate) store_rounds: usize,
+    /// Paired rounds of the server over a store.
+    pub(crate) store_server_rounds: usize,
+    /// One load of a round over a store, at most.
+    pub(crate) store_load: Duration,
     /// How long people sign in.
     pub(crate) logins: Duration,
     /// How long sessions are refreshed.
@@ -39,6 +45,9 @@ impl Plan {
         http_stores: &["sqlite:wayleave.db", "memory:"],
         http_rounds: 11,
         http_seconds: 2,
+        store_rounds: 3,
+        store_server_rounds: 5,
+        store_load: Duration::from_secs(2),
         logins: Duration::from_secs(15),
         refreshes: Duration::from_secs(5),
         refreshed: 2_000,
@@ -53,6 +62,9 @@ impl Plan {
         http_stores: &["sqlite:wayleave.db"],
         http_rounds: 1,
         http_seconds: 1,
+        store_rounds: 1,
+        store_server_rounds: 1,
+        store_load: Duration::from_millis(300),
         logins: Duration::from_secs(1),
         refreshes: Duration::from_millis(200),
         refreshed: 20,

@@ -1,4 +1,4 @@
-//! The table: rows, how figures are written, and Markdown.
+//! A row of the table, how figures are written, and Markdown.
 
 use crate::measure::Samples;
 
@@ -54,7 +54,8 @@ impl Row {
         Self { target: Some(Target { text: text.into(), met }), ..self }
     }
 
-    fn markdown(&self, part: &str) -> String {
+    /// One line of the table.
+    pub(crate) fn markdown(&self, part: &str) -> String {
         let Self { what, result, spread, against, ratio, target } = self;
         let spread = spread
             .filter(|spread| spread.is_finite())
@@ -77,18 +78,6 @@ impl Row {
 pub(crate) struct Target {
     text: String,
     met: bool,
-}
-
-/// All rows as one Markdown table; each with the name of its part.
-pub(crate) fn table(parts: &[(&str, Vec<Row>)]) -> String {
-    let mut lines = vec![
-        "| part | what | result | spread | against | ratio | target |".to_owned(),
-        "|---|---|--:|--:|---|--:|---|".to_owned(),
-    ];
-    for (part, rows) in parts {
-        lines.extend(rows.iter().map(|row| row.markdown(part)));
-    }
-    lines.join("\n")
 }
 
 /// A time in the unit that suits it.
@@ -137,12 +126,11 @@ mod tests {
     #[test]
     fn a_row_is_one_line_of_seven_cells() {
         let row = Row::new("a | b", "300 ns").against("floor\n100 ns", 3.0).target("at most 1,000 ns", true);
-        let table = table(&[("validation", vec![row, Row::skipped(&"no `wrk`")])]);
-        let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
-            lines.get(2).copied(),
-            Some("| validation | a \\| b | 300 ns |  | floor 100 ns | 3.00 | at most 1,000 ns: met |")
+            row.markdown("validation"),
+            "| validation | a \\| b | 300 ns |  | floor 100 ns | 3.00 | at most 1,000 ns: met |"
         );
-        assert_eq!(lines.get(3).copied(), Some("| validation | not measured | no `wrk` |  |  |  |  |"));
+        let skipped = Row::skipped(&"no `wrk`");
+        assert_eq!(skipped.markdown("validation"), "| validation | not measured | no `wrk` |  |  |  |  |");
     }
 }

@@ -6,8 +6,9 @@ use crate::arguments::{Arguments, Part};
 use crate::machine::Machine;
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::report::{Row, table};
-use crate::{document, embedded, http, logins, memory, refreshes, validation};
+use crate::report::Row;
+use crate::results::Results;
+use crate::{document, embedded, http, logins, memory, refreshes, stores, validation};
 
 /// Measures what was asked for and prints the table. A part that cannot be measured says so in it.
 ///
@@ -35,13 +36,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Problem> {
         });
         parts.push((part.name(), rows));
     }
-    let table = format!("{}\n\n{}", machine.describe(), table(&parts));
-    println!("{table}");
+    let results = Results::new(&machine.describe(), &parts);
+    println!("{results}");
     if arguments.quick {
         println!("\nA quick run: the figures mean nothing.");
     }
     if arguments.write {
-        let path = document::write(&table)?;
+        let path = document::write(results, arguments.parts == Part::ALL)?;
         eprintln!("written into {}", path.display());
     }
     Ok(())
@@ -59,6 +60,7 @@ fn measure(
         Part::Memory => memory::rows(plan),
         Part::Http => http::rows(plan, &arguments.server),
         Part::Embedded => embedded::rows(plan, &arguments.server),
+        Part::Stores => stores::rows(plan, arguments),
         Part::Logins => logins::rows(plan, machine, &arguments.server),
         Part::Refreshes => refreshes::rows(plan, runtime),
     }

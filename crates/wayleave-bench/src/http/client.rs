@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::head::Head;
 use crate::problem::Problem;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest body of an answer that is read.
-const MOST_BYTES: usize = 1 << 20;
 
 /// A connection that is kept.
 pub(crate) struct Client(BufReader<TcpStream>);
@@ -18,9 +17,7 @@ pub(crate) struct Client(BufReader<TcpStream>);
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    status: u16,
-    /// `name=value` of every cookie that it sets.
-    cookies: Vec<String>,
+    head: Head,
     text: String,
 }
 
@@ -46,11 +43,11 @@ impl Client {
     /// Asks, and takes the answer when it is a success.
     pub(crate) fn ask(&mut self, request: &Request<'_>) -> Result<Answer, Problem> {
         let answer = self.exchange(request).map_err(Problem::Connection)?;
-        if (200..300).contains(&answer.status) {
+        if answer.head.is_success() {
             return Ok(answer);
         }
         let body = answer.text.chars().take(300).collect::<String>().into();
-        Err(Problem::Answer { path: request.path, status: answer.status, body })
+        Err(Problem::Answer { path: request.path, status: answer.head.status, body })
     }
 
     fn exchange(&mut self, request: &Request<'_>) -> std::io::Result<Answer> {
@@ -70,36 +67,16 @@ impl Client {
     }
 
     fn read(&mut self) -> std::io::Result<Answer> {
-        let malformed = || Error::from(ErrorKind::InvalidData);
-        let status = self.line()?.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(malformed)?;
-        let (mut cookies, mut length) = (Vec::new(), 0);
-        loop {
-            let line = self.line()?;
-            if line.is_empty() {
-                break;
-            }
-            let (name, value) = line.split_once(':').ok_or_else(malformed)?;
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => length = value.trim().parse().map_err(|_| malformed())?,
-                "transfer-encoding" => return Err(malformed()),
-                "set-cookie" => cookies.extend(value.trim().split(';').next().map(str::to_owned)),
-                _ => {}
+        let mut text = String::new();
+        while !text.ends_with("\r\n\r\n") {
+            if self.0.read_line(&mut text)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
             }
         }
-        if length > MOST_BYTES {
-            return Err(malformed());
-        }
-        let mut body = vec![0; length];
+        let head = Head::read(&text).ok_or_else(|| Error::from(ErrorKind::InvalidData))?;
+        let mut body = vec![0; head.length];
         self.0.read_exact(&mut body)?;
-        Ok(Answer { status, cookies, text: String::from_utf8_lossy(&body).into_owned() })
-    }
-
-    fn line(&mut self) -> std::io::Result<String> {
-        let mut line = String::new();
-        if self.0.read_line(&mut line)? == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        Ok(line.trim_end().to_owned())
+        Ok(Answer { head, text: String::from_utf8_lossy(&body).into_owned() })
     }
 }
 
@@ -111,9 +88,14 @@ impl Answer {
         text.ok_or(Problem::Defect("an answer does not hold what it should"))
     }
 
+    /// `name=value` of every cookie that the answer sets, with an empty value where it takes one away.
+    pub(crate) fn set(&self) -> &[String] {
+        &self.head.cookies
+    }
+
     /// `name=value` of the cookies that the answer sets to something.
     pub(crate) fn cookies(&self) -> impl Iterator<Item = &str> {
-        self.cookies.iter().map(String::as_str).filter(|cookie| !cookie.ends_with('='))
+        self.head.cookies.iter().map(String::as_str).filter(|cookie| !cookie.ends_with('='))
     }
 }
 

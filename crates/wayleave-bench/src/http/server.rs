@@ -92,8 +92,8 @@ impl Server {
     }
 
     /// Starts another application.
-    pub(crate) fn peer(program: &Path, argument: Option<&str>) -> Result<Self, Problem> {
-        Self::spawn(Command::new(program).args(argument), tempfile::tempdir().map_err(broken)?)
+    pub(crate) fn peer(command: &mut Command) -> Result<Self, Problem> {
+        Self::spawn(command, tempfile::tempdir().map_err(broken)?)
     }
 
     fn spawn(command: &mut Command, folder: TempDir) -> Result<Self, Problem> {
@@ -119,6 +119,10 @@ impl Server {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn connect(&self) -> Result<Client, Problem> {

@@ -81,6 +81,16 @@ impl Postgres {
         output(psql.env("PGPASSWORD", &self.password))
     }
 
+    /// How to connect to `database`.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        self.url_by(database, self.port)
+    }
+
+    fn url_by(&self, database: &str, port: u16) -> String {
+        format!("postgres://{USER}:{}@127.0.0.1:{port}/{database}", self.password)
+    }
+
     /// Where it listens, on 127.0.0.1.
     #[must_use]
     pub const fn port(&self) -> u16 {
@@ -147,13 +157,13 @@ impl Database {
     /// How to connect to it.
     #[must_use]
     pub fn url(&self) -> String {
-        self.url_by(self.server.port)
+        self.server.url(&self.name)
     }
 
     /// How to connect to it through another port of this machine.
     #[must_use]
     pub fn url_by(&self, port: u16) -> String {
-        format!("postgres://{USER}:{}@127.0.0.1:{port}/{}", self.server.password, self.name)
+        self.server.url_by(&self.name, port)
     }
 
     /// The server that it is in.

@@ -1,38 +1,21 @@
 //! One small application on axum with sessions by somebody: `bare`, `wayleave-memory`, `wayleave-sealed` or
-//! `tower-sessions`. All routes answer the same bytes; `/plain` lies outside the layer, `/open` under it without asking
-//! for the session, `/me` asks who it is.
+//! `tower-sessions`.
 
-use std::io::Write as _;
-
+use axum::Router;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::Serialize;
+use peer_application::{Failure, me, next_user, plain, serve};
 use tower_sessions::cookie::time::Duration;
 use tower_sessions::{Expiry, MemoryStore, SessionManagerLayer};
 use wayleave_web::{Authenticated, SessionConfig, SessionLayer, SessionOptions, SignIn, SignInError};
 
-const USER: &str = "user-0";
-
-#[derive(Serialize)]
-struct Me<'a> {
-    user_id: &'a str,
-}
-
-async fn plain() -> Json<Me<'static>> {
-    Json(Me { user_id: USER })
-}
-
 async fn our_sign_in(session: wayleave_web::Session) -> Result<(), SignInError> {
-    session.sign_in(SignIn::user(USER)?).await.map(drop)
+    session.sign_in(SignIn::user(&next_user())?).await.map(drop)
 }
 
 async fn our_me(session: Authenticated) -> Response {
-    match session.subject().as_ref().map(|subject| subject.as_str()).and_then(|subject| subject.strip_prefix("user:")) {
-        Some(user_id) => Json(Me { user_id }).into_response(),
-        None => StatusCode::UNAUTHORIZED.into_response(),
-    }
+    me(session.subject().as_ref().and_then(|subject| subject.as_str().strip_prefix("user:")))
 }
 
 fn ours(layer: SessionLayer) -> Router {
@@ -40,14 +23,11 @@ fn ours(layer: SessionLayer) -> Router {
 }
 
 async fn their_sign_in(session: tower_sessions::Session) -> Result<(), StatusCode> {
-    session.insert("user_id", USER).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    session.insert("user_id", next_user()).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 async fn their_me(session: tower_sessions::Session) -> Response {
-    match session.get::<String>("user_id").await {
-        Ok(Some(user_id)) => Json(Me { user_id: &user_id }).into_response(),
-        _ => StatusCode::UNAUTHORIZED.into_response(),
-    }
+    me(session.get::<String>("user_id").await.ok().flatten().as_deref())
 }
 
 fn tower_sessions() -> Router {
@@ -56,7 +36,7 @@ fn tower_sessions() -> Router {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Failure> {
     let options = SessionOptions::default();
     let key = || SessionConfig { encryption_key: Some("0123456789abcdef".repeat(8).into()), ..SessionConfig::default() }.keys();
     let sessions = match std::env::args().nth(1).as_deref() {
@@ -66,9 +46,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some("tower-sessions") => tower_sessions(),
         _ => return Err("bare, wayleave-memory, wayleave-sealed or tower-sessions?".into()),
     };
-    let app = sessions.route("/plain", get(plain));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    println!("peer listens on http://{}", listener.local_addr()?);
-    std::io::stdout().flush()?;
-    Ok(axum::serve(listener, app).await?)
+    serve(sessions).await
 }
