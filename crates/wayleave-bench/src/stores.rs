@@ -29,20 +29,21 @@ pub(crate) fn rows(plan: Plan, arguments: &Arguments) -> Result<Vec<Row>, Proble
     let binary = http::binary(&arguments.server);
     let (mut rows, mut groups) = (Vec::new(), Vec::new());
     for store in Store::ALL {
-        let backend = match Backend::start(store) {
-            Ok(backend) => backend,
-            Err(problem) => {
-                rows.push(Row::new(format!("{}: not measured", store.name()), problem.to_string()));
-                continue;
-            }
+        let mut add = || {
+            let backend = Backend::start(store)?;
+            rows.extend(match &binary {
+                Ok(binary) => {
+                    server_rows(plan, store, &backend, binary).unwrap_or_else(|problem| lost(store, "server", &problem))
+                }
+                Err(problem) => lost(store, "server", problem),
+            });
+            let all = compared(plan, store, &backend, &programs, &mut rows)?;
+            groups.push(group(store, &all));
+            Ok::<_, Problem>(())
         };
-        match &binary {
-            Ok(binary) => rows.extend(server_rows(plan, store, &backend, binary)?),
-            Err(problem) => rows.push(Row::new(format!("{}: server: not measured", store.name()), problem.to_string())),
+        if let Err(problem) = add() {
+            rows.extend(lost(store, "all", &problem));
         }
-        let (more, all) = compared(plan, store, &backend, &programs)?;
-        rows.extend(more);
-        groups.push(group(store, &all));
     }
     if arguments.write {
         eprintln!("written into {}", document::write_plot(PLOT, &plot::svg(&groups))?.display());
@@ -79,34 +80,48 @@ fn server_rows(plan: Plan, store: Store, backend: &Backend, binary: &std::path::
     Ok(rows)
 }
 
-/// Every application over a store, under all loads.
+/// What could not be measured over a store, in place of its rows.
+fn lost(store: Store, what: &str, problem: &Problem) -> Vec<Row> {
+    eprintln!("stores: {}: {what}: {problem}", store.name());
+    vec![Row::new(format!("{}: {what}: not measured", store.name()), problem.to_string())]
+}
+
+/// Every application over a store, under all loads. Whose application fails goes out.
 fn compared<'a>(
     plan: Plan,
     store: Store,
     backend: &'a Backend,
     programs: &'a Programs,
-) -> Result<(Vec<Row>, Vec<Running<'a>>), Problem> {
-    let (mut rows, mut all) = (Vec::new(), Vec::new());
+    rows: &mut Vec<Row>,
+) -> Result<Vec<Running<'a>>, Problem> {
+    let mut all = Vec::new();
     for contender in contenders::of(store) {
-        match programs.lack(contender) {
-            None => all.push(Running::start(*contender, store, backend, programs)?),
+        let started = match programs.lack(contender) {
+            None => Running::start(*contender, store, backend, programs),
             Some(problem) => {
-                let what = format!("{}: {}: not measured", store.name(), contender.name);
-                rows.push(Row::new(what, problem.to_string()));
+                rows.extend(lost(store, contender.name, problem));
+                continue;
             }
+        };
+        match started {
+            Ok(running) => all.push(running),
+            Err(problem) => rows.extend(lost(store, contender.name, &problem)),
         }
     }
     for _ in 0..plan.store_rounds {
-        for running in &mut all {
+        let mut left = Vec::new();
+        for mut running in all {
             eprintln!("measuring: stores: {}: {}", store.name(), running.contender.name);
-            running.round(plan)?;
+            match running.round(plan) {
+                Ok(()) => left.push(running),
+                Err(problem) => rows.extend(lost(store, running.contender.name, &problem)),
+            }
         }
+        all = left;
     }
-    rows.splice(0..0, all.iter().flat_map(|running| warm_rows(store, backend, running)));
-    for verb in Verb::ALL {
-        rows.extend(verb_rows(store, backend, &all, verb));
-    }
-    Ok((rows, all))
+    rows.extend(all.iter().flat_map(|running| warm_rows(store, backend, running)));
+    rows.extend(Verb::ALL.iter().flat_map(|verb| verb_rows(store, backend, &all, *verb)));
+    Ok(all)
 }
 
 fn warm_rows(store: Store, backend: &Backend, running: &Running<'_>) -> Vec<Row> {

@@ -115,10 +115,10 @@ fn redis_failed(source: std::io::Error) -> Problem {
 }
 
 /// How often statements were run, by their first word.
-const STATEMENTS: &str = r"
-    SELECT sum(calls)::bigint, lower((regexp_match(query, '\w+'))[1])
+const STATEMENTS: &str = r#"
+    SELECT sum(calls)::bigint, lower((regexp_match(query, '\w+'))[1] COLLATE "C")
     FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid
-    WHERE datname <> 'postgres' GROUP BY 2";
+    WHERE datname <> 'postgres' GROUP BY 2"#;
 
 fn statements(text: &str) -> Calls {
     let of_line =
@@ -162,7 +162,7 @@ impl Operations {
 
     /// Whether requests ask nothing.
     pub(super) fn are_none(&self) -> bool {
-        self.0.values().sum::<f64>() < Self::NONE
+        self.0.values().all(|count| *count < Self::NONE)
     }
 }
 
