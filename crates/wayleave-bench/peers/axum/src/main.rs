@@ -32,13 +32,19 @@ async fn their_me(session: tower_sessions::Session) -> Response {
 
 fn tower_sessions() -> Router {
     let layer = SessionManagerLayer::new(MemoryStore::default()).with_expiry(Expiry::OnInactivity(Duration::days(1)));
-    Router::new().route("/me", get(their_me)).route("/sign-in", post(their_sign_in)).route("/open", get(plain)).layer(layer)
+    Router::new()
+        .route("/me", get(their_me))
+        .route("/sign-in", post(their_sign_in))
+        .route("/open", get(plain))
+        .layer(layer)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let options = SessionOptions::default();
-    let key = || SessionConfig { encryption_key: Some("0123456789abcdef".repeat(8).into()), ..SessionConfig::default() }.keys();
+    let key = || {
+        SessionConfig { encryption_key: Some("0123456789abcdef".repeat(8).into()), ..SessionConfig::default() }.keys()
+    };
     let sessions = match std::env::args().nth(1).as_deref() {
         Some("bare") => Router::new().route("/open", get(plain)).route("/me", get(plain)),
         Some("wayleave-memory") => ours(SessionLayer::in_memory(options)?),

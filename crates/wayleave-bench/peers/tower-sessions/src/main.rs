@@ -70,7 +70,8 @@ async fn main() -> Result<(), Failure> {
             cached(RedisStore::new(pool), is_cached)
         }
         url => {
-            let store = PostgresStore::new(PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).connect(url).await?);
+            let store =
+                PostgresStore::new(PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).connect(url).await?);
             store.migrate().await?;
             cached(store, is_cached)
         }
