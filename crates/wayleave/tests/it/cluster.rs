@@ -281,6 +281,32 @@ async fn what_a_node_did_before_it_died_is_found_out() {
     assert_eq!(one.validate(&opened).await, Verdict::Invalid);
 }
 
+/// Somebody comes, ends a session and leaves, while another makes its connection anew and fills its memory meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_was_filled_in_before_a_connection_was_there_is_dropped() {
+    let mut nodes = Nodes::new(2, Coherence::Prompt).await;
+    let ann = nodes.world.person(1).await;
+    // So long that nothing is expected any more of whoever was there before.
+    pass(60 * SECOND).await;
+    let opened = nodes.warm(&ann).await;
+    nodes.nodes[1].bus.ear.set(Way::Refused);
+    settle().await;
+    nodes.nodes[1].bus.ear.set(Way::Silent);
+    pass(BEAT / 10).await;
+    nodes.join(1);
+    settle().await;
+    let passing = nodes.nodes.pop().unwrap();
+    let other = &nodes.nodes[1];
+    assert_eq!(other.validate(&opened).await, Verdict::Valid);
+    assert!(passing.end(&opened).await.unwrap());
+    passing.stop.cancel();
+    passing.running.await.unwrap();
+    other.bus.ear.set(Way::Open);
+    pass(BEAT).await;
+    assert!(other.cluster.status().leased);
+    assert_eq!(other.validate(&opened).await, Verdict::Invalid);
+}
+
 /// A node leaves while a change is under way, which nobody is told of.
 #[tokio::test(start_paused = true)]
 async fn what_was_under_way_when_a_node_left_is_found_out() {
