@@ -1,9 +1,9 @@
 //! The server behind the sessions: a real one that ends with the measurement, and what was asked of it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 use wayleave_testkit::servers::postgres::Postgres;
@@ -34,8 +34,14 @@ impl Store {
     }
 }
 
-/// A store's server.
-pub(super) enum Backend {
+/// A store's server, with a place in it for every application.
+pub(super) struct Backend {
+    server: Server,
+    /// Places that were given.
+    places: Cell<u32>,
+}
+
+enum Server {
     /// The application's own memory.
     Memory,
     /// Files in a temporary folder.
@@ -49,43 +55,43 @@ pub(super) enum Backend {
 impl Backend {
     /// Starts the server.
     pub(super) fn start(store: Store) -> Result<Self, Problem> {
-        Ok(match store {
-            Store::Memory => Self::Memory,
-            Store::Sqlite => Self::Sqlite(
-                tempfile::tempdir().map_err(|source| Problem::File { path: std::env::temp_dir(), source })?,
-            ),
-            Store::Postgres => Self::Postgres(counting_postgres().map_err(postgres_failed)?),
-            Store::Redis => Self::Redis(Redis::private(&[]).map_err(redis_failed)?),
-        })
+        let folder = || tempfile::tempdir().map_err(|source| Problem::File { path: std::env::temp_dir(), source });
+        let server = match store {
+            Store::Memory => Server::Memory,
+            Store::Sqlite => Server::Sqlite(folder()?),
+            Store::Postgres => Server::Postgres(counting_postgres().map_err(postgres_failed)?),
+            Store::Redis => Server::Redis(Redis::private(&[]).map_err(redis_failed)?),
+        };
+        Ok(Self { server, places: Cell::new(0) })
     }
 
     /// A place for one more application: what its environment's `STORE` is to be.
     pub(super) fn place(&self) -> Result<String, Problem> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        match self {
-            Self::Memory => Ok("memory".to_owned()),
-            Self::Sqlite(folder) => Ok(folder.path().join(format!("{number}.db")).to_string_lossy().into_owned()),
-            Self::Postgres(server) => {
+        let number = self.places.get();
+        self.places.set(number + 1);
+        match &self.server {
+            Server::Memory => Ok("memory".to_owned()),
+            Server::Sqlite(folder) => Ok(folder.path().join(format!("{number}.db")).to_string_lossy().into_owned()),
+            Server::Postgres(server) => {
                 let name = format!("peer_{number}");
                 // In the order of bytes: nobody is to pay for comparing ids as Turkish words.
                 let create = format!("CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C.UTF-8'");
                 server.psql("postgres", &create).map_err(postgres_failed)?;
                 Ok(server.url(&name))
             }
-            // Nobody takes others' keys for their own: all of them begin differently, or are random.
-            Self::Redis(server) => Ok(server.url()),
+            // One of its sixteen databases.
+            Server::Redis(server) => Ok(format!("{}/{number}", server.url())),
         }
     }
 
     /// Everything that applications have asked of the server so far. Memory and files have none.
     pub(super) fn asked(&self) -> Result<Calls, Problem> {
-        match self {
-            Self::Memory | Self::Sqlite(_) => Ok(Calls::default()),
-            Self::Postgres(server) => {
+        match &self.server {
+            Server::Memory | Server::Sqlite(_) => Ok(Calls::default()),
+            Server::Postgres(server) => {
                 server.psql("postgres", STATEMENTS).map_err(postgres_failed).map(|text| statements(&text))
             }
-            Self::Redis(server) => {
+            Server::Redis(server) => {
                 server.node().cli(&["INFO", "commandstats"]).map_err(redis_failed).map(|text| commands(&text))
             }
         }
@@ -93,7 +99,7 @@ impl Backend {
 
     /// Whether there is anything to count.
     pub(super) const fn counts(&self) -> bool {
-        matches!(self, Self::Postgres(_) | Self::Redis(_))
+        matches!(self.server, Server::Postgres(_) | Server::Redis(_))
     }
 }
 
@@ -190,6 +196,24 @@ mod tests {
         let operations = commands(text).since(&before, 10);
         assert_eq!(operations.to_string(), "client setinfo 0.4, get 2, set 0.5");
         assert!(!operations.are_none());
+    }
+
+    #[test]
+    fn servers_count_what_applications_ask() {
+        for store in [Store::Redis, Store::Postgres] {
+            let backend = Backend::start(store).unwrap();
+            assert_ne!(backend.place().unwrap(), backend.place().unwrap());
+            let ask = || match &backend.server {
+                Server::Redis(server) => server.node().cli(&["SET", "a", "1"]).unwrap(),
+                Server::Postgres(server) => server.psql("peer_0", "SELECT 1").unwrap(),
+                Server::Memory | Server::Sqlite(_) => unreachable!("there is a server"),
+            };
+            let before = backend.asked().unwrap();
+            ask();
+            ask();
+            let expected = if store == Store::Redis { "set 2" } else { "select 2" };
+            assert_eq!(backend.asked().unwrap().since(&before, 1).to_string(), expected);
+        }
     }
 
     #[test]
