@@ -120,6 +120,7 @@ mod tests {
         assert!((Samples::new(vec![7.0]).spread()).abs() < 1e-9);
         let hundred = Samples::new((1..=100).rev().map(f64::from).collect());
         assert_eq!([1, 50, 99, 100].map(|hundredth| hundred.at_hundredth(hundredth)), [1.0, 50.0, 99.0, 100.0]);
+        assert!((Samples::new(vec![3.0, 2.0, 1.0]).at_hundredth(50) - 2.0).abs() < 1e-9);
         assert_eq!([Samples::new(vec![7.0]), Samples::new(vec![])].map(|few| few.at_hundredth(99)), [7.0, 0.0]);
     }
 
