@@ -13,6 +13,8 @@ use sqlx::postgres::PgPoolOptions;
 
 const USER: &str = "user_id";
 const POSTGRES_CONNECTIONS: u32 = 10;
+/// One for each client, as none is shared: with fewer, connections would be opened all the time.
+const REDIS_CONNECTIONS: usize = 32;
 
 /// What holds the sessions.
 trait Place: DatabasePool + Clone + std::fmt::Debug + Send + Sync + 'static {}
@@ -50,7 +52,7 @@ async fn main() -> Result<(), Failure> {
     let sessions = match store()?.as_str() {
         "memory" => sessions::<SessionNullPool>(None).await?,
         url if url.starts_with("redis:") => {
-            let pool = SingleRedisPool::from(redis::Client::open(url)?);
+            let pool = SingleRedisPool::new(redis::Client::open(url)?, REDIS_CONNECTIONS, Some(REDIS_CONNECTIONS));
             sessions(Some(SessionRedisPool::from(pool))).await?
         }
         url => {

@@ -2,6 +2,7 @@
 //! or the URL of a PostgreSQL or Redis server. `WARM_SESSIONS=0` keeps nothing in memory that the store has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
@@ -60,7 +61,9 @@ async fn main() -> Result<(), Failure> {
     };
     let layer = SessionLayer::on_record(store, &keys, options)?;
     let manager = layer.manager().ok_or("these sessions are on record")?;
-    tokio::spawn(Arc::clone(manager).run_background(Background::default(), CancellationToken::new()));
+    // A sweep every minute would fall into somebody's round, and be counted there.
+    let background = Background { sweep_every: Duration::from_secs(3600), ..Background::default() };
+    tokio::spawn(Arc::clone(manager).run_background(background, CancellationToken::new()));
     let sessions = Router::new()
         .route("/me", get(who))
         .route("/open", get(plain))
