@@ -119,7 +119,7 @@ impl<'a> Running<'a> {
             load::run(server.address(), Verb::Cold.target(), Cookies::Once(first.to_vec()), plan.store_load)?;
             self.measure(plan, Verb::Cold, server.address(), Cookies::Once(rest.to_vec()))?;
         }
-        let refreshed = sessions.split_off(sessions.len().saturating_sub(CONNECTIONS));
+        let refreshed = sessions.split_off(sessions.len() - CONNECTIONS.min(sessions.len() / 2));
         self.measure(plan, Verb::Refresh, this, Cookies::Kept(refreshed))?;
         self.measure(plan, Verb::Revoke, this, Cookies::Once(sessions))?;
         Ok(())

@@ -61,8 +61,9 @@ async fn main() -> Result<(), Failure> {
     };
     let layer = SessionLayer::on_record(store, &keys, options)?;
     let manager = layer.manager().ok_or("these sessions are on record")?;
-    // A sweep every minute would fall into somebody's round, and be counted there.
-    let background = Background { sweep_every: Duration::from_secs(3600), ..Background::default() };
+    // What looks through everything now and then would fall into somebody's round, and be counted there.
+    let never = Duration::from_secs(3600);
+    let background = Background { sweep_every: never, erase_every: never, ..Background::default() };
     tokio::spawn(Arc::clone(manager).run_background(background, CancellationToken::new()));
     let sessions = Router::new()
         .route("/me", get(who))
