@@ -172,7 +172,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
     let public_url = config.public_origin(bound).map_or_else(|| format!("http://{bound}"), |origin| origin.to_string());
     let issuer = config.jwt.issuer.as_ref().map_or_else(|| public_url.clone(), ToString::to_string);
     let audience = config.jwt.audience.as_ref().map_or_else(|| issuer.clone(), ToString::to_string);
-    let cluster = cluster(config, keys, backend.bus.as_ref(), &*entropy)?;
+    let cluster = cluster(config, keys, backend.bus.as_ref(), &entropy)?;
     let manager = Arc::new(SessionManager::new(Parts {
         store: Arc::clone(&backend.store),
         subjects: Arc::clone(&backend.subjects),
@@ -268,7 +268,7 @@ fn cluster(
     config: &Config,
     keys: &MasterKeys,
     bus: Option<&Arc<dyn Bus>>,
-    entropy: &dyn Entropy,
+    entropy: &Arc<dyn Entropy>,
 ) -> Result<Option<Arc<Cluster>>, StartError> {
     let Some(bus) = bus else { return Ok(None) };
     let crate::config::Nodes { name: _, coherence, lease, beat } = &config.nodes;
@@ -276,13 +276,14 @@ fn cluster(
         bus: Arc::clone(bus),
         key: BusKey::new(*keys.derive(Purpose::Bus)),
         uptime: Arc::new(SystemUptime),
+        entropy: Arc::clone(entropy),
         timing: Timing { beat: *beat, lease: *lease, ..Timing::default() },
         coherence: match coherence {
             crate::config::Coherence::Prompt => Coherence::Prompt,
             crate::config::Coherence::Strict => Coherence::Strict,
         },
     };
-    let cluster = Cluster::new(parts, entropy).map_err(|_| StartError::Entropy)?;
+    let cluster = Cluster::new(parts).map_err(|_| StartError::Entropy)?;
     Ok(Some(Arc::new(cluster)))
 }
 

@@ -106,6 +106,7 @@ impl Node {
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             key: BusKey::new([5; 32]),
             uptime: Arc::clone(&place.uptime) as Arc<dyn Uptime>,
+            entropy: Arc::clone(&shared.entropy) as _,
             timing: TIMING,
             coherence: shared.plan.coherence,
         };
@@ -117,7 +118,7 @@ impl Node {
             authority: authority(),
             routing: routing(),
             rules: shared.plan.rules(),
-            cluster: Some(Arc::new(Cluster::new(cluster, &*shared.entropy)?)),
+            cluster: Some(Arc::new(Cluster::new(cluster)?)),
             audience: Audience {
                 issuer: "https://auth.example.org".into(),
                 audience: "https://api.example.org".into(),

@@ -1,6 +1,7 @@
 //! Last-seen writes, coalesced: a request moves a number in memory, and a batch is written down now and then.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,6 +14,8 @@ use wayleave_core::record::{Activity, Record};
 pub(crate) struct Pending {
     waiting: Mutex<Waiting>,
     most: usize,
+    /// The slot at which the next flush begins.
+    resume: AtomicU16,
 }
 
 /// By slot, so that what one subject did lies together.
@@ -44,7 +47,7 @@ fn touches((slot, sessions): (&Slot, &BTreeMap<SessionId, Activity>)) -> Vec<Tou
 
 impl Pending {
     pub(crate) fn new(most: usize) -> Self {
-        Self { waiting: Mutex::default(), most }
+        Self { waiting: Mutex::default(), most, resume: AtomicU16::new(0) }
     }
 
     pub(crate) fn note(&self, id: SessionId, slot: Slot, activity: Activity) {
@@ -67,9 +70,20 @@ impl Pending {
         }
     }
 
-    /// At most `most` entries to write down. They stay visible to [`Self::latest`] until [`Self::written`].
-    pub(crate) fn batch(&self, most: usize) -> Vec<Touch> {
-        self.waiting.lock().slots.iter().flat_map(touches).take(most).collect()
+    /// At most `most` entries to write down, from the slot `from` on. They stay visible to [`Self::latest`] until
+    /// [`Self::written`].
+    pub(crate) fn batch(&self, from: Slot, most: usize) -> Vec<Touch> {
+        self.waiting.lock().slots.range(from..).flat_map(touches).take(most).collect()
+    }
+
+    /// Where to go on.
+    pub(crate) fn resume(&self) -> Slot {
+        Slot(self.resume.load(Ordering::Relaxed))
+    }
+
+    /// Says where to go on.
+    pub(crate) fn resume_at(&self, slot: Slot) {
+        self.resume.store(slot.0, Ordering::Relaxed);
     }
 
     /// Everything of a slot, as [`Self::batch`].
@@ -151,18 +165,20 @@ mod tests {
         let touch = |n: u8| Touch { id: id(n), slot: Slot(1), activity: at(n.into()) };
         assert_eq!(pending.of_slot(Slot(1)), [touch(2), touch(3)]);
         assert_eq!(pending.of_slot(Slot(3)), []);
-        assert_eq!(pending.batch(3).len(), 3);
+        assert_eq!(pending.batch(Slot(0), 3).len(), 3);
+        assert_eq!(pending.batch(Slot(1), 9).len(), 3);
+        assert_eq!(pending.batch(Slot(3), 9).len(), 0);
     }
 
     #[test]
     fn what_moved_on_while_it_was_written_stays() {
         let pending = Pending::new(10);
         pending.note(id(1), Slot(0), at(10));
-        let batch = pending.batch(10);
+        let batch = pending.batch(Slot(0), 10);
         pending.note(id(1), Slot(0), at(11));
         pending.written(&batch);
-        assert_eq!(pending.batch(10).len(), 1);
-        let batch = pending.batch(10);
+        assert_eq!(pending.batch(Slot(0), 10).len(), 1);
+        let batch = pending.batch(Slot(0), 10);
         pending.written(&batch);
         assert_eq!(pending.len(), 0);
     }

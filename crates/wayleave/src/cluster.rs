@@ -10,7 +10,8 @@
 //!   long forget what they hold: it may have changed something before it fell silent. They forget once more when whatever
 //!   it had begun then must have ended, also when it said goodbye: a change may have been under way. And so they do that
 //!   long after they began to listen: somebody may have fallen silent before they could hear it.
-//! - A **gap** in a node's sequence of messages, or a lost connection, makes who notices it forget everything.
+//! - A **gap** in a node's sequence of messages, or a lost connection, makes who notices it forget everything, and read
+//!   again what the nodes have in common: settings and signing keys.
 //! - In **strict** mode a change returns when everybody who may hold a lease has acknowledged it, or when every lease
 //!   that was given before it has run out. Then nowhere does an ended session validate any more.
 //!
@@ -33,7 +34,7 @@ use wayleave_core::ports::{Bus, Entropy, EntropyFailure, StoreError, Uptime};
 
 pub use message::BusKey;
 
-use message::{Message, News, NodeId};
+use message::{Message, News, NodeId, Nonce, Unread};
 use peers::{Heard, Order, Peers};
 
 /// How nodes time what they say.
@@ -41,7 +42,8 @@ use peers::{Heard, Order, Peers};
 pub struct Timing {
     /// Between two signs of life, at most. A third of the lease or less.
     pub beat: Duration,
-    /// How long a node may answer from memory after it sent a message that came back. The same on every node.
+    /// How long a node may answer from memory after it sent a message that came back. The same on every node; while it is
+    /// being changed, the longest that was heard of is what is waited for.
     pub lease: Duration,
     /// The longest that the store may be busy with a change before it gives it up.
     pub write: Duration,
@@ -59,6 +61,11 @@ impl Timing {
     /// per beat has looked before the leases of that time are over.
     fn silence(self) -> Duration {
         self.lease.saturating_sub(self.beat)
+    }
+
+    /// The same, where others may have a lease of this length.
+    fn for_lease(self, lease: Duration) -> Self {
+        Self { lease: self.lease.max(lease), ..self }
     }
 
     /// When a lease is over on any machine, by ours.
@@ -95,6 +102,8 @@ pub struct ClusterParts {
     pub key: BusKey,
     /// What leases go by.
     pub uptime: Arc<dyn Uptime>,
+    /// What a node's identity and the nonces of its messages are drawn from.
+    pub entropy: Arc<dyn Entropy>,
     /// How nodes time what they say.
     pub timing: Timing,
     /// When a change returns.
@@ -108,7 +117,7 @@ pub struct Cluster {
     uptime: Arc<dyn Uptime>,
     timing: Timing,
     coherence: Coherence,
-    me: NodeId,
+    entropy: Arc<dyn Entropy>,
     /// In milliseconds of uptime; 0 without a lease.
     lease_until: AtomicU64,
     state: Mutex<State>,
@@ -119,15 +128,17 @@ pub struct Cluster {
     settings: watch::Sender<u64>,
 }
 
-#[derive(Default)]
 struct State {
+    me: NodeId,
+    /// Whether a change was ever allowed to begin.
+    changed: bool,
     /// The last message that was begun.
     sequence: u64,
     /// What the next one says, and who waits for that.
     draft: News,
     waiting: Vec<oneshot::Sender<Said>>,
-    /// When those were sent that have not come back yet.
-    sent: VecDeque<(u64, Duration)>,
+    /// Those that have not come back yet.
+    sent: VecDeque<Sent>,
     /// The last of ours that came back.
     own: u64,
     /// When the last message was sent that the bus has confirmed.
@@ -139,6 +150,14 @@ struct State {
     /// Who waits until everybody has acted on a message of ours.
     strict: BTreeMap<u64, Vec<oneshot::Sender<()>>>,
     counts: Counts,
+}
+
+/// A message of ours.
+#[derive(Copy, Clone)]
+struct Sent {
+    sequence: u64,
+    at: Duration,
+    nonce: Nonce,
 }
 
 /// A message was handed to the bus.
@@ -185,16 +204,18 @@ enum Unheard {
     After,
 }
 
-/// What memory must drop.
+/// What must be dropped or read again.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stale {
     pub(crate) sessions: BTreeSet<Slot>,
     pub(crate) subjects: BTreeSet<Slot>,
     pub(crate) everything: bool,
+    pub(crate) settings: bool,
 }
 
 impl Stale {
-    const EVERYTHING: Self = Self { sessions: BTreeSet::new(), subjects: BTreeSet::new(), everything: true };
+    const EVERYTHING: Self =
+        Self { sessions: BTreeSet::new(), subjects: BTreeSet::new(), everything: true, settings: true };
 }
 
 /// What was changed, for the others to hear.
@@ -226,19 +247,32 @@ impl Cluster {
     ///
     /// # Errors
     /// [`EntropyFailure`].
-    pub fn new(parts: ClusterParts, entropy: &dyn Entropy) -> Result<Self, EntropyFailure> {
-        let ClusterParts { bus, key, uptime, timing, coherence } = parts;
-        let mut me = [0; 16];
-        entropy.fill(&mut me)?;
+    pub fn new(parts: ClusterParts) -> Result<Self, EntropyFailure> {
+        let ClusterParts { bus, key, uptime, entropy, timing, coherence } = parts;
+        let state = State {
+            me: NodeId(random(&*entropy)?),
+            changed: false,
+            sequence: 0,
+            draft: News::default(),
+            waiting: Vec::new(),
+            sent: VecDeque::new(),
+            own: 0,
+            spoke_at: None,
+            listening_since: None,
+            echoed_at: Duration::ZERO,
+            peers: Peers::default(),
+            strict: BTreeMap::new(),
+            counts: Counts::default(),
+        };
         Ok(Self {
             bus,
             key,
             uptime,
             timing,
             coherence,
-            me: NodeId(me),
+            entropy,
             lease_until: AtomicU64::new(0),
-            state: Mutex::default(),
+            state: Mutex::new(state),
             news: Notify::new(),
             spoke: Notify::new(),
             settings: watch::Sender::new(0),
@@ -277,13 +311,13 @@ impl Cluster {
     /// # Errors
     /// [`StoreError::Unavailable`] when they cannot; nothing may be changed then.
     pub(crate) async fn may_change(&self) -> Result<(), StoreError> {
-        if self.is_audible(&self.state.lock()) {
+        if self.may_change_now().is_ok() {
             return Ok(());
         }
         let audible = async {
             loop {
                 let spoke = self.spoke.notified();
-                if self.is_audible(&self.state.lock()) {
+                if self.may_change_now().is_ok() {
                     return;
                 }
                 spoke.await;
@@ -299,7 +333,12 @@ impl Cluster {
     /// # Errors
     /// As [`Self::may_change`].
     pub(crate) fn may_change_now(&self) -> Result<(), StoreError> {
-        if self.is_audible(&self.state.lock()) { Ok(()) } else { Err(StoreError::unavailable(Unheard::Before)) }
+        let mut state = self.state.lock();
+        if !self.is_audible(&state) {
+            return Err(StoreError::unavailable(Unheard::Before));
+        }
+        state.changed = true;
+        Ok(())
     }
 
     /// Tells the others what was changed, and waits as long as [`Coherence`] says.
@@ -333,20 +372,22 @@ impl Cluster {
     async fn all_have_acted(&self, said: Said) {
         let (sender, acted) = oneshot::channel();
         let now = self.uptime.uptime();
-        {
+        let over = {
             let mut state = self.state.lock();
             state.strict.entry(said.sequence).or_default().push(sender);
             self.release(&mut state, now);
-        }
+            said.at + state.peers.timing(self.timing).surely_over()
+        };
         // Whoever holds a lease got it by what it sent before the bus had this, or has heard this first.
-        let rest = (said.at + self.timing.surely_over()).saturating_sub(now);
+        let rest = over.saturating_sub(now);
         let _ = tokio::time::timeout(rest, acted).await;
     }
 
     /// Lets go on who waited for what everybody has acted on.
     fn release(&self, state: &mut State, now: Duration) {
         // Who listened for less than a lease may not have heard of all who hold one.
-        let knows_all = state.listening_since.is_some_and(|since| now >= since + self.timing.surely_over());
+        let over = state.peers.timing(self.timing).surely_over();
+        let knows_all = state.listening_since.is_some_and(|since| now >= since + over);
         if !knows_all {
             return;
         }
@@ -359,17 +400,19 @@ impl Cluster {
     }
 
     /// Begins the next message.
-    fn compose(&self) -> (Message, Vec<oneshot::Sender<Said>>, Duration) {
+    fn compose(&self) -> Result<(Message, Vec<oneshot::Sender<Said>>, Duration), EntropyFailure> {
+        let nonce = random(&*self.entropy)?;
         let mut state = self.state.lock();
-        let now = self.uptime.uptime();
+        let at = self.uptime.uptime();
         state.sequence += 1;
-        let sequence = state.sequence;
+        let (from, sequence) = (state.me, state.sequence);
         if state.sent.len() >= MAX_SENT {
             state.sent.pop_front();
         }
-        state.sent.push_back((sequence, now));
+        state.sent.push_back(Sent { sequence, at, nonce });
         let news = std::mem::take(&mut state.draft);
-        (Message { from: self.me, sequence, news }, std::mem::take(&mut state.waiting), now)
+        let message = Message { from, sequence, nonce, lease: self.timing.lease, news };
+        Ok((message, std::mem::take(&mut state.waiting), at))
     }
 
     /// The bus has a message that was sent at `sent`.
@@ -394,7 +437,6 @@ impl Cluster {
         state.peers.begin_hearing(now);
         state.echoed_at = now;
         state.sent.clear();
-        self.settings.send_modify(|version| *version += 1);
     }
 
     /// The connection is lost.
@@ -411,25 +453,40 @@ impl Cluster {
     }
 
     /// What follows from a message for memory. To be acted on before [`Self::acted`].
-    fn read(&self, bytes: &[u8]) -> Option<(Message, Stale)> {
+    fn read(&self, bytes: &[u8]) -> (Option<Message>, Stale) {
         let mut state = self.state.lock();
-        let Some(message) = Message::from_bytes(bytes, &self.key) else {
-            state.counts.foreign += 1;
-            return None;
+        let message = match Message::from_bytes(bytes, &self.key) {
+            Ok(message) => message,
+            Err(unread) => {
+                state.counts.foreign += 1;
+                return match unread {
+                    Unread::Foreign => (None, Stale::default()),
+                    Unread::OtherVersion => {
+                        state.counts.gaps += 1;
+                        (None, Stale::EVERYTHING)
+                    }
+                };
+            }
         };
-        if message.from == self.me {
-            return Some((message, Stale::default()));
+        if message.from == state.me {
+            if !state.is_of_another(&message) {
+                return (Some(message), Stale::default());
+            }
+            self.take_another_identity(&mut state);
+            return (None, Stale::EVERYTHING);
         }
         let heard = Heard {
             from: message.from,
             sequence: message.sequence,
             bye: message.news.bye,
-            acked: message.news.acks.get(&self.me).copied(),
+            harmless: message.news.harmless,
+            lease: message.lease,
+            acked: message.news.acks.get(&state.me).copied(),
             own: state.own,
             at: self.uptime.uptime(),
         };
         let stale = match state.peers.hear(heard, self.timing) {
-            Order::Old => return None,
+            Order::Old => return (None, Stale::default()),
             Order::Gap => {
                 state.counts.gaps += 1;
                 Stale::EVERYTHING
@@ -438,24 +495,41 @@ impl Cluster {
                 sessions: message.news.sessions.clone(),
                 subjects: message.news.subjects.clone(),
                 everything: message.news.everything,
+                settings: message.news.settings || message.news.everything,
             },
         };
         state.counts.heard += 1;
-        Some((message, stale))
+        (Some(message), stale)
+    }
+
+    /// Another process speaks under this one's identity: the machine was cloned while it ran. What either of them said,
+    /// others may have taken for the other's. They forget everything when they hear a stranger who has spoken before.
+    fn take_another_identity(&self, state: &mut State) {
+        tracing::error!("another process goes by this node's identity; this one takes another");
+        state.counts.gaps += 1;
+        state.sent.clear();
+        self.lease_until.store(0, Ordering::Release);
+        match random(&*self.entropy) {
+            Ok(me) => state.me = NodeId(me),
+            // Tried again with the next message of the other.
+            Err(error) => tracing::error!(%error, "a node's identity cannot be drawn"),
+        }
+    }
+
+    /// Settings and signing keys may have changed.
+    fn doubt_settings(&self) {
+        self.settings.send_modify(|version| *version += 1);
     }
 
     /// Memory has dropped what a message made stale.
     fn acted(&self, message: &Message) {
         let now = self.uptime.uptime();
         let mut state = self.state.lock();
-        if message.from == self.me {
+        if message.from == state.me {
             self.echoed(&mut state, message.sequence, now);
         } else if message.news.wants_ack {
             state.draft.add(News { acks: BTreeMap::from([(message.from, message.sequence)]), ..News::default() });
             self.news.notify_one();
-        }
-        if message.from != self.me && (message.news.settings || message.news.everything) {
-            self.settings.send_modify(|version| *version += 1);
         }
         self.release(&mut state, now);
     }
@@ -467,13 +541,13 @@ impl Cluster {
         }
         state.own = sequence;
         state.echoed_at = now;
-        while let Some((sent, at)) = state.sent.front().copied() {
-            if sent > sequence {
+        while let Some(sent) = state.sent.front().copied() {
+            if sent.sequence > sequence {
                 break;
             }
             state.sent.pop_front();
-            if sent == sequence {
-                self.lease_until.fetch_max(millis(at + self.timing.lease), Ordering::AcqRel);
+            if sent.sequence == sequence {
+                self.lease_until.fetch_max(millis(sent.at + self.timing.lease), Ordering::AcqRel);
             }
         }
     }
@@ -492,6 +566,20 @@ impl Cluster {
         let state = self.state.lock();
         state.spoke_at.is_some_and(|spoke| spoke > state.echoed_at + 2 * self.timing.lease)
     }
+}
+
+impl State {
+    /// Whether a message that bears our name is not one of ours.
+    fn is_of_another(&self, message: &Message) -> bool {
+        let sent = self.sent.iter().find(|sent| sent.sequence == message.sequence);
+        message.sequence > self.sequence || sent.is_some_and(|sent| sent.nonce != message.nonce)
+    }
+}
+
+fn random<const N: usize>(entropy: &dyn Entropy) -> Result<[u8; N], EntropyFailure> {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Most messages that have not come back.

@@ -18,6 +18,8 @@ pub(super) struct Peers {
     crowded_until: Duration,
     /// Since when nobody can have come and gone unheard. What such a one had begun before may still go on.
     hearing_since: Option<Duration>,
+    /// The longest lease that anybody spoke of.
+    longest_lease: Duration,
 }
 
 struct Peer {
@@ -27,6 +29,8 @@ struct Peer {
     /// Up to which of our messages it has acted on all.
     acked: u64,
     presence: Presence,
+    /// How long it may answer from memory after it sent something.
+    lease: Duration,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,9 @@ pub(super) struct Heard {
     pub(super) from: NodeId,
     pub(super) sequence: u64,
     pub(super) bye: bool,
+    /// Whether it never began a change, if it says so with its goodbye.
+    pub(super) harmless: bool,
+    pub(super) lease: Duration,
     /// Up to which of our messages it has acted on all, if it says so.
     pub(super) acked: Option<u64>,
     /// The last of our own messages that came back before this one.
@@ -71,8 +78,13 @@ impl Peers {
     }
 
     pub(super) fn hear(&mut self, heard: Heard, timing: Timing) -> Order {
-        let Heard { from, sequence, bye, acked, own, at } = heard;
-        let presence = if bye { Presence::Left } else { Presence::Here };
+        let Heard { from, sequence, bye, harmless, lease, acked, own, at } = heard;
+        let presence = match (bye, harmless) {
+            (false, _) => Presence::Here,
+            (true, false) => Presence::Left,
+            (true, true) => Presence::Lost,
+        };
+        self.longest_lease = self.longest_lease.max(lease);
         if let Some(peer) = self.nodes.get_mut(&from) {
             if sequence <= peer.sequence {
                 return Order::Old;
@@ -81,6 +93,7 @@ impl Peers {
             peer.sequence = sequence;
             peer.heard_at = at;
             peer.presence = presence;
+            peer.lease = lease;
             peer.acked = peer.acked.max(acked.unwrap_or_default());
             return order;
         }
@@ -88,9 +101,9 @@ impl Peers {
         if self.nodes.len() < MAX_PEERS {
             // Whatever we said before was in force before it had anything in memory.
             let acked = own.max(acked.unwrap_or_default());
-            self.nodes.insert(from, Peer { sequence, heard_at: at, acked, presence });
+            self.nodes.insert(from, Peer { sequence, heard_at: at, acked, presence, lease });
         } else {
-            self.crowded_until = at + timing.surely_over();
+            self.crowded_until = at + self.timing(timing).surely_over();
         }
         if sequence == 1 && self.nodes.contains_key(&from) { Order::Next } else { Order::Gap }
     }
@@ -110,9 +123,11 @@ impl Peers {
     /// Whether somebody fell silent, so that what memory holds may be stale without anybody having said so.
     pub(super) fn fell_silent(&mut self, now: Duration, timing: Timing) -> bool {
         // Those who fell silent before anybody could hear them here.
-        let mut fell_silent = self.hearing_since.take_if(|since| now >= *since + timing.nothing_left()).is_some();
+        let longest = self.timing(timing);
+        let mut fell_silent = self.hearing_since.take_if(|since| now >= *since + longest.nothing_left()).is_some();
         for peer in self.nodes.values_mut() {
             let silence = now.saturating_sub(peer.heard_at);
+            let timing = timing.for_lease(peer.lease);
             let next = match peer.presence {
                 Presence::Here if silence >= timing.silence() => Presence::Silent,
                 Presence::Silent | Presence::Left if silence >= timing.nothing_left() => Presence::Lost,
@@ -134,6 +149,11 @@ impl Peers {
         acked.min().unwrap_or(u64::MAX)
     }
 
+    /// Ours, with the longest lease that anybody may have: while it is being changed, not all have the same.
+    pub(super) fn timing(&self, own: Timing) -> Timing {
+        own.for_lease(self.longest_lease)
+    }
+
     /// How many others live.
     pub(super) fn live(&self) -> usize {
         self.nodes.values().filter(|peer| peer.presence == Presence::Here).count()
@@ -142,7 +162,11 @@ impl Peers {
 
 impl Peer {
     fn may_hold_lease(&self, now: Duration, timing: Timing) -> bool {
-        self.presence != Presence::Left && now.saturating_sub(self.heard_at) < timing.surely_over()
+        let over = timing.for_lease(self.lease).surely_over();
+        match self.presence {
+            Presence::Here | Presence::Silent => now.saturating_sub(self.heard_at) < over,
+            Presence::Lost | Presence::Left => false,
+        }
     }
 }
 
@@ -158,7 +182,16 @@ mod tests {
     }
 
     fn heard(node: u8, sequence: u64, at: u64) -> Heard {
-        Heard { from: NodeId([node; 16]), sequence, bye: false, acked: None, own: 0, at: seconds(at) }
+        Heard {
+            from: NodeId([node; 16]),
+            sequence,
+            bye: false,
+            harmless: false,
+            lease: TIMING.lease,
+            acked: None,
+            own: 0,
+            at: seconds(at),
+        }
     }
 
     #[test]
@@ -194,6 +227,29 @@ mod tests {
         peers.hear(Heard { bye: true, ..heard(1, 1, 0) }, TIMING);
         let told: Vec<_> = (0..60).filter(|at| peers.fell_silent(seconds(*at), TIMING)).collect();
         assert_eq!(told, [33]);
+    }
+
+    /// Who never began a change has left none.
+    #[test]
+    fn a_harmless_goodbye_is_no_loss() {
+        let mut peers = Peers::default();
+        peers.hear(Heard { bye: true, harmless: true, ..heard(1, 1, 0) }, TIMING);
+        assert_eq!((0..60).filter(|at| peers.fell_silent(seconds(*at), TIMING)).count(), 0);
+        assert_eq!((peers.live(), peers.all_acked(seconds(0), TIMING)), (0, u64::MAX));
+    }
+
+    /// Who has a longer lease than this node is waited for as long, also by those who have not heard it.
+    #[test]
+    fn the_longest_lease_counts() {
+        let mut peers = Peers::default();
+        let longer = Heard { lease: seconds(20), ..heard(1, 1, 0) };
+        peers.hear(longer, TIMING);
+        assert_eq!((peers.all_acked(seconds(19), TIMING), peers.all_acked(seconds(21), TIMING)), (0, u64::MAX));
+        assert_eq!(peers.timing(TIMING).lease, seconds(20));
+        let told: Vec<_> = (0..90).filter(|at| peers.fell_silent(seconds(*at), TIMING)).collect();
+        assert_eq!(told, [20, 51]);
+        peers.hear(Heard { sequence: 2, lease: seconds(1), ..longer }, TIMING);
+        assert_eq!(peers.timing(TIMING).lease, seconds(20), "somebody may still have it");
     }
 
     /// A node that died before this one came may have begun something that is done only now.

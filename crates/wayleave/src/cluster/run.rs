@@ -39,11 +39,15 @@ impl Cluster {
                 break;
             }
         }
-        // First of all: nobody waits for the lease of who said goodbye.
-        self.give_up_lease(&mut self.state.lock());
-        // What waits goes out with it. Who does not hear it waits until our lease is over.
-        self.state.lock().draft.add(News { bye: true, ..News::default() });
-        let (message, waiting, sent) = self.compose();
+        {
+            let mut state = self.state.lock();
+            // First of all: nobody waits for the lease of who said goodbye.
+            self.give_up_lease(&mut state);
+            // What waits goes out with it. Who does not hear it waits until our lease is over.
+            let harmless = !state.changed;
+            state.draft.add(News { bye: true, harmless, ..News::default() });
+        }
+        let Ok((message, waiting, sent)) = self.compose() else { return };
         let bytes = message.to_bytes(&self.key);
         if let Ok(Ok(())) = tokio::time::timeout(self.timing.lease, self.bus.publish(&bytes)).await {
             self.confirmed(message.sequence, sent, waiting);
@@ -52,7 +56,13 @@ impl Cluster {
 
     /// Says what there is to say, and tries until the bus has it. False when it is to stop.
     async fn say(&self, stop: &CancellationToken) -> bool {
-        let (message, waiting, sent) = self.compose();
+        let (message, waiting, sent) = match self.compose() {
+            Ok(composed) => composed,
+            Err(error) => {
+                tracing::error!(%error, "nothing can be said to the other nodes");
+                return tokio::time::timeout(LONGEST_PAUSE, stop.cancelled()).await.is_err();
+            }
+        };
         let Message { sequence, .. } = message;
         let bytes = message.to_bytes(&self.key);
         let mut pause = FIRST_PAUSE;
@@ -83,6 +93,7 @@ impl Cluster {
                     // What was heard of before this moment may be stale; what is filled in from now on is not.
                     forget(&Stale::EVERYTHING);
                     self.begin_listening();
+                    self.doubt_settings();
                     self.news.notify_one();
                     self.hear(listener, forget).await;
                 }
@@ -109,6 +120,7 @@ impl Cluster {
                     if self.look_round() {
                         tracing::warn!("a node fell silent");
                         forget(&Stale::EVERYTHING);
+                        self.doubt_settings();
                     }
                     if self.is_deaf() {
                         tracing::warn!("the bus takes what this node says, but nothing comes back");
@@ -117,8 +129,12 @@ impl Cluster {
                 }
                 message = listener.next() => match message {
                     Ok(bytes) => {
-                        if let Some((message, stale)) = self.read(&bytes) {
-                            forget(&stale);
+                        let (message, stale) = self.read(&bytes);
+                        forget(&stale);
+                        if stale.settings {
+                            self.doubt_settings();
+                        }
+                        if let Some(message) = message {
                             self.acted(&message);
                         }
                     }

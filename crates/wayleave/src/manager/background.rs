@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use wayleave_core::id::Slot;
 use wayleave_core::ports::{StoreError, Swept};
 
 use super::SessionManager;
@@ -39,6 +40,9 @@ impl Default for Background {
         }
     }
 }
+
+/// Batches of activity that may fail before the rest has to wait.
+const MOST_FAILURES: usize = 4;
 
 /// Between two rounds of anything, at least.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -85,23 +89,44 @@ impl SessionManager {
         report("writing activity down", self.flush(flush_batch).await.map(drop));
     }
 
-    /// Writes waiting activity down, in batches, until none waits that waited at the start.
+    /// Writes waiting activity down, in batches, until none waits that waited at the start. A batch that fails does not
+    /// hold up the others: a part of a store may be away. After a few of them the rest is left to the next time, which
+    /// begins there.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot; what was not written still waits.
+    /// The first [`StoreError`]; what was not written still waits.
     pub async fn flush(&self, batch: usize) -> Result<usize, StoreError> {
-        let mut written = 0;
-        let waiting = self.state.pending.len();
-        while written < waiting {
-            let touches = self.state.pending.batch(batch.max(1));
-            if touches.is_empty() {
-                break;
+        let pending = &self.state.pending;
+        let (mut written, mut failures) = (0, Vec::new());
+        let mut from = pending.resume();
+        let (waiting, mut seen) = (pending.len(), 0);
+        while seen < waiting && failures.len() < MOST_FAILURES {
+            let touches = pending.batch(from, batch.max(1));
+            let Some(last) = touches.last().map(|touch| touch.slot) else {
+                if from == Slot(0) {
+                    break;
+                }
+                from = Slot(0);
+                continue;
+            };
+            seen += touches.len();
+            match self.state.store.touch(&touches).await {
+                Ok(_) => {
+                    pending.written(&touches);
+                    written += touches.len();
+                    from = last;
+                }
+                Err(error) => {
+                    failures.push(error);
+                    from = Slot(last.0.wrapping_add(1));
+                }
             }
-            self.state.store.touch(&touches).await?;
-            self.state.pending.written(&touches);
-            written += touches.len();
         }
-        Ok(written)
+        pending.resume_at(from);
+        match failures.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(written),
+        }
     }
 
     /// Erases the sealed pairs whose refresh window has closed, in steps of `batch` that let others in between; how many.

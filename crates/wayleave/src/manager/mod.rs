@@ -275,7 +275,7 @@ impl SessionManager {
 
     /// Drops what another node has made stale.
     fn forget(&self, stale: &Stale) {
-        let Stale { sessions, subjects, everything } = stale;
+        let Stale { sessions, subjects, everything, settings: _ } = stale;
         if *everything {
             return self.forget_everything();
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wayleave::core::record::Record;
 use wayleave::{Background, Opened, Options, Rules};
-use wayleave_testkit::{Fault, StoreVerb};
+use wayleave_testkit::{Fault, StoreVerb, When};
 
 use crate::fixture::{DAY, HOUR, MINUTE, RefreshVerdict, SECOND, Verdict, World, polling, refresh_token};
 use crate::parking::Spot;
@@ -71,22 +71,41 @@ async fn activity_counts_while_it_is_written_down() {
     }
 }
 
-/// What could not be written still waits, and still counts.
+/// What could not be written still waits, still counts, and holds up nothing else.
 #[tokio::test]
 async fn activity_survives_a_store_that_is_down() {
     let world = World::new();
     let opened = seen(&world, 5).await;
     world.store.faults().fail(StoreVerb::Touch, Fault::nth(2));
     assert!(world.manager.flush(2).await.is_err());
-    assert_eq!(world.manager.warm().1, 3);
+    assert_eq!(world.manager.warm().1, 2, "the last batch went through");
     world.manager.forget_everything();
     world.clock.advance(29 * MINUTE);
     for one in &opened {
         let polled = world.manager.validate(&one.issued.access, &polling()).await;
         assert!(polled.is_ok(), "activity that waits counts");
     }
-    assert_eq!(world.manager.flush(2).await.unwrap(), 3);
+    assert_eq!(world.manager.flush(2).await.unwrap(), 2);
     assert_eq!(world.manager.warm().1, 0);
+}
+
+/// A store that is down is not asked for every batch, and whoever comes late in the order is not always left out.
+#[tokio::test]
+async fn a_flush_goes_on_where_it_gave_up() {
+    let world = World::new();
+    seen(&world, 6).await;
+    world.store.faults().reset();
+    world.store.faults().fail(StoreVerb::Touch, Fault::DOWN);
+    assert!(world.manager.flush(1).await.is_err());
+    assert_eq!(world.store.faults().calls_of(StoreVerb::Touch), 4);
+    world.store.faults().fail(StoreVerb::Touch, Fault { when: When::From(3), ..Fault::DOWN });
+    assert!(world.manager.flush(1).await.is_err());
+    let mut by_slot = world.records().await;
+    by_slot.sort_by_key(|record| (record.slot, record.id));
+    let written: Vec<_> = by_slot.iter().map(|record| record.last_seen_at > record.created_at).collect();
+    assert_eq!(written, [false, false, false, false, true, true], "those that had not had their turn");
+    world.store.faults().heal(StoreVerb::Touch);
+    assert_eq!(world.manager.flush(1).await.unwrap(), 4);
 }
 
 /// Activity of a session that is gone is dropped, and brings nothing back.

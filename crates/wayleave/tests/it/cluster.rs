@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wayleave::cluster::{BusKey, Cluster, ClusterParts, Coherence, Timing};
-use wayleave::core::ports::{Bus, StoreError, Uptime};
+use wayleave::core::ports::{Bus, Entropy, StoreError, Uptime};
 use wayleave::core::subject::Subject;
 use wayleave::events::Cause;
 use wayleave::{Background, Opened, Options, Origin, SessionManager, Shown};
@@ -15,8 +15,11 @@ use wayleave_testkit::{Broker, Dice, NodeBus, StoreVerb, Way};
 
 use crate::fixture::{SECOND, TICK, Verdict, World, open, verdict};
 
+mod recovery;
+
 const LEASE: Duration = Duration::from_secs(2);
 const BEAT: Duration = Duration::from_millis(500);
+const TIMING: Timing = Timing { beat: BEAT, lease: LEASE, write: Duration::from_secs(10) };
 
 /// Time as Tokio has it, which a test can stop.
 pub(crate) struct TokioUptime(Instant);
@@ -72,15 +75,21 @@ impl Nodes {
 
     /// One more node, whose messages bear the MAC of `key`.
     fn join(&mut self, key: u8) {
+        let entropy = Arc::clone(&self.world.entropy) as Arc<dyn Entropy>;
+        self.join_as(key, TIMING, entropy);
+    }
+
+    fn join_as(&mut self, key: u8, timing: Timing, entropy: Arc<dyn Entropy>) {
         let bus = Arc::new(NodeBus::new(Arc::clone(&self.broker), &self.dice));
         let cluster = ClusterParts {
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             key: BusKey::new([key; 32]),
             uptime: Arc::clone(&self.uptime) as Arc<dyn Uptime>,
-            timing: Timing { beat: BEAT, lease: LEASE, write: 10 * SECOND },
+            entropy,
+            timing,
             coherence: self.coherence,
         };
-        let cluster = Arc::new(Cluster::new(cluster, &*self.world.entropy).unwrap());
+        let cluster = Arc::new(Cluster::new(cluster).unwrap());
         let manager = self.world.node_of(Options::default(), &cluster);
         let stop = CancellationToken::new();
         let background = Background { sweep_every: 3600 * SECOND, ..Background::default() };
