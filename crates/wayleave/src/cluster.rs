@@ -45,7 +45,8 @@ pub struct Timing {
     /// How long a node may answer from memory after it sent a message that came back. The same on every node; while it is
     /// being changed, the longest that was heard of is what is waited for.
     pub lease: Duration,
-    /// The longest that the store may be busy with a change before it gives it up.
+    /// The longest that the store may be busy with a change before it gives it up. A change that takes half of it is
+    /// given up here; what a store was asked last must end within the other half.
     pub write: Duration,
 }
 
@@ -339,6 +340,11 @@ impl Cluster {
         }
         state.changed = true;
         Ok(())
+    }
+
+    /// How long a change may take.
+    pub(crate) fn longest_change(&self) -> Duration {
+        self.timing.write / 2
     }
 
     /// Tells the others what was changed, and waits as long as [`Coherence`] says.

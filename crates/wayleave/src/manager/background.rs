@@ -41,6 +41,8 @@ impl Default for Background {
     }
 }
 
+/// Between two looks for changes whose outcome was unknown and is not any more.
+const DOUBT_EVERY: Duration = Duration::from_secs(1);
 /// Batches of activity that may fail before the rest has to wait.
 const MOST_FAILURES: usize = 4;
 
@@ -74,6 +76,7 @@ impl SessionManager {
             repeat(flush_every, stop, move || async move {
                 report("writing activity down", this.flush(flush_batch).await.map(drop));
             }),
+            repeat(DOUBT_EVERY, stop, move || async move { this.state.doubt_again() }),
             repeat(erase_every, stop, move || async move {
                 report("erasing spent pairs", this.erase_pairs(sweep_batch).await.map(drop));
             }),

@@ -1,10 +1,13 @@
 //! The store and what memory holds of it, changed together: one change of a slot at a time, each carried to its end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 use wayleave_core::id::Slot;
 use wayleave_core::ports::{Clock, Gone, Lookup, SessionStore, StoreError};
@@ -38,7 +41,12 @@ pub(super) struct State {
     pub(super) replaced: Cache<TokenHash, Timestamp>,
     turns: [Mutex<()>; TURNS],
     under_way: Arc<Semaphore>,
+    /// Slots of which a change was not answered, until the store has given up whatever it was asked.
+    doubtful: parking_lot::Mutex<BTreeMap<Slot, Instant>>,
 }
+
+/// How long a store may go on with what it did not answer.
+const LATE: Duration = Duration::from_secs(30);
 
 /// A record as the store had it.
 pub(super) struct Found {
@@ -75,6 +83,18 @@ pub(super) enum Notice {
 #[error("too many changes wait for the store")]
 struct Crowded;
 
+/// A change was given up before the other nodes stop expecting something of it.
+#[derive(Copy, Clone, Debug, thiserror::Error)]
+#[error("the store took too long for a change")]
+struct TooLong;
+
+async fn in_time<T>(longest: Duration, change: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(longest, change).await {
+        Ok(made) => made,
+        Err(_) => Err(StoreError::unavailable(TooLong)),
+    }
+}
+
 impl State {
     pub(super) fn new(
         store: Arc<dyn SessionStore>,
@@ -86,7 +106,8 @@ impl State {
     ) -> Self {
         let turns = std::array::from_fn(|_| Mutex::new(()));
         let under_way = Arc::new(Semaphore::new(UNDER_WAY));
-        Self { store, clock, cluster, warm, pending, subscribers: Subscribers::default(), replaced, turns, under_way }
+        let (subscribers, doubtful) = (Subscribers::default(), parking_lot::Mutex::default());
+        Self { store, clock, cluster, warm, pending, subscribers, replaced, turns, under_way, doubtful }
     }
 
     /// Carries out `change`, which calls the store and then drops from memory what that made stale.
@@ -123,10 +144,14 @@ impl State {
                 // Those before it may have taken long.
                 cluster.may_change_now()?;
             }
-            let made = change.await;
+            let made = match &state.cluster {
+                Some(cluster) => in_time(cluster.longest_change(), change).await,
+                None => change.await,
+            };
             if made.is_err() {
                 state.doubt(slots);
                 state.mention(slots);
+                state.doubt_later(slots);
             }
             drop(turn);
             let Made { outcome, stale } = made?;
@@ -184,6 +209,22 @@ impl State {
     /// Drops every session of the slots from memory.
     pub(super) fn doubt(&self, slots: [Slot; 2]) {
         slots.into_iter().for_each(|slot| self.warm.forget_slot(slot));
+    }
+
+    /// Notes that the store may still carry out a change of these slots that it did not answer.
+    fn doubt_later(&self, slots: [Slot; 2]) {
+        let due = Instant::now() + LATE;
+        self.doubtful.lock().extend(slots.map(|slot| (slot, due)));
+    }
+
+    /// Drops from memory, here and on the other nodes, what the store may have carried out late.
+    pub(super) fn doubt_again(&self) {
+        let now = Instant::now();
+        let due: Vec<_> = self.doubtful.lock().extract_if(.., |_, due| *due <= now).map(|(slot, _)| slot).collect();
+        for slot in due {
+            self.doubt([slot; 2]);
+            self.mention([slot; 2]);
+        }
     }
 
     /// The record behind a lookup, and what waited to be written of its activity before the store was asked: what is

@@ -11,7 +11,7 @@ use wayleave::core::ports::{Bus, Entropy, StoreError, Uptime};
 use wayleave::core::subject::Subject;
 use wayleave::events::Cause;
 use wayleave::{Background, Opened, Options, Origin, SessionManager, Shown};
-use wayleave_testkit::{Broker, Dice, NodeBus, StoreVerb, Way};
+use wayleave_testkit::{Broker, Dice, Fault, NodeBus, StoreVerb, Way};
 
 use crate::fixture::{SECOND, TICK, Verdict, World, open, verdict};
 

@@ -113,3 +113,45 @@ async fn who_only_looked_costs_nobody_their_memory() {
         assert_eq!(nodes.finds(&opened).await > 0, changes, "what it began may be over only now");
     }
 }
+
+/// A store carries out late what it did not answer: memory forgets once more when that must be over.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_answered_is_doubted_until_it_is_over() {
+    let nodes = Nodes::new(2, Coherence::Prompt).await;
+    let ann = nodes.world.person(1).await;
+    let opened = nodes.warm(&ann).await;
+    nodes.world.store.faults().fail(StoreVerb::Revoke, Fault::DOWN);
+    assert!(nodes.nodes[0].end(&opened).await.is_err());
+    nodes.world.store.faults().heal(StoreVerb::Revoke);
+    for node in &nodes.nodes {
+        assert_eq!(node.validate(&opened).await, Verdict::Valid, "nothing happened so far");
+    }
+    // Now it does, unheard of by anybody.
+    assert!(
+        nodes
+            .world
+            .second_node()
+            .manager
+            .end_one(&opened.record.id, Cause::Owner, &Origin::default())
+            .await
+            .unwrap()
+            .is_some()
+    );
+    pass(32 * SECOND).await;
+    for node in &nodes.nodes {
+        assert_eq!(node.validate(&opened).await, Verdict::Invalid);
+    }
+}
+
+/// A change that the store does not get done is given up before the other nodes stop expecting something of it.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_takes_too_long_is_given_up() {
+    let nodes = Nodes::new(1, Coherence::Prompt).await;
+    let ann = nodes.world.person(1).await;
+    let opened = nodes.warm(&ann).await;
+    let _held = nodes.world.store.faults().hold(StoreVerb::Revoke);
+    let before = Instant::now();
+    assert!(nodes.nodes[0].end(&opened).await.is_err());
+    assert_eq!(before.elapsed(), TIMING.write / 2);
+    assert_eq!(nodes.nodes[0].validate(&opened).await, Verdict::Valid);
+}
