@@ -88,11 +88,7 @@ async fn lose_a_master(fault: Fault) {
     pause.tick().await;
     let faulty = Arc::clone(&cluster);
     tokio::task::spawn_blocking(move || {
-        let lost = faulty.master_of(0).unwrap();
-        let replica = faulty.nodes().iter().find(|node| {
-            node.cli(&["INFO", "replication"]).is_ok_and(|info| info.contains(&format!("master_port:{}", lost.port())))
-        });
-        let replica = replica.unwrap();
+        let (lost, replica) = faulty.shard_of(0).unwrap();
         match fault {
             Fault::Crash => lost.crash().unwrap(),
             Fault::Freeze => lost.freeze().unwrap(),

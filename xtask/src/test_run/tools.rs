@@ -7,7 +7,7 @@ use crate::cargo;
 use crate::problem::Problem;
 
 /// A program, where else than in `PATH` it may be, and the Debian package that brings it.
-const NEEDS: [(&str, &str, &str); 7] = [
+const NEEDS: [(&str, &str, &str); 8] = [
     ("curl", "/usr/bin/curl", "curl"),
     ("jq", "/usr/bin/jq", "jq"),
     ("sqlite3", "/usr/bin/sqlite3", "sqlite3"),
@@ -15,6 +15,7 @@ const NEEDS: [(&str, &str, &str); 7] = [
     ("postgres", "/usr/lib/postgresql", "postgresql"),
     ("redis-server", "/usr/bin/redis-server", "redis-server"),
     ("openssl", "/usr/bin/openssl", "openssl"),
+    ("faketime", "/usr/lib/x86_64-linux-gnu/faketime", "faketime"),
 ];
 
 /// Sees to it that everything is there.

@@ -2,122 +2,35 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 use tokio::time::Instant;
-use wayleave_testkit::servers::postgres::{Database, Postgres};
 use wayleave_testkit::servers::redis::Redis;
 
+use super::fleet::{Fleet, LEASE, PASSWORD, Sessions, email};
 use super::nginx;
-use super::process::{Process, add_account, ask};
+use super::process::{Process, ask};
 
-const EMAIL: &str = "ann@example.com";
-const PASSWORD: &str = "let me in for good reason";
-/// How long a server may answer from memory without hearing of the others: the default.
-const LEASE: Duration = Duration::from_secs(2);
-
-/// Where sessions are.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Sessions {
-    Postgres,
-    Redis,
-}
-
-/// Servers with one store and one master key.
-struct Fleet {
-    servers: Vec<Process>,
-    folder: TempDir,
-    database: Database,
-    _redis: Option<Redis>,
-}
-
-impl Fleet {
-    async fn start(sessions: Sessions, coherence: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Postgres::shared().unwrap().database().unwrap();
-        let redis = (sessions == Sessions::Redis).then(|| Redis::private(&[]).unwrap());
-        let stores = match &redis {
-            None => format!("url = \"{}\"", database.url()),
-            Some(redis) => format!("url = \"{}\"\ndirectory = \"{}\"", redis.url(), database.url()),
-        };
-        let master = folder.path().join("master.key");
-        let configuration = |name: &str| {
-            format!(
-                "[store]\n{stores}\nconnections = 5\n[keys]\nmaster = \"{}\"\n[nodes]\nname = \"{name}\"\n\
-                 coherence = \"{coherence}\"\n[kinds.standard]\nmost = 10000\n[rate_limits]\nlogin = \"none\"\n\
-                 session = \"none\"\nunknown_token = \"none\"\n",
-                master.display()
-            )
-        };
-        let mut servers = Vec::new();
-        for name in ["one", "two", "three"] {
-            let data = folder.path().join(name);
-            std::fs::create_dir(&data).unwrap();
-            std::fs::write(data.join("wayleave.toml"), configuration(name)).unwrap();
-            if servers.is_empty() {
-                add_account(&data, EMAIL, PASSWORD).await;
-            }
-            servers.push(Process::start(&data, &[]).await);
+/// How long after a sign-out has returned another server still honours the session.
+async fn time_to_refusal(fleet: &Fleet, trial: usize) -> Duration {
+    let token = fleet.warm().await;
+    let (ends, other) = (trial % 3, (trial + 1 + trial / 3 % 2) % 3);
+    assert_eq!(fleet.ask(ends, "POST", "/api/auth/logout", &token, None).await, 200);
+    let begun = Instant::now();
+    loop {
+        let asked = begun.elapsed();
+        if fleet.validate(other, &token).await == 401 {
+            return asked;
         }
-        Self { servers, folder, database, _redis: redis }
-    }
-
-    /// Signs in at one server; the session's token.
-    async fn sign_in(&self, server: usize) -> String {
-        let body = json!({ "email": EMAIL, "password": PASSWORD, "transport": "bearer" });
-        let answer = self.servers[server].post("/api/auth/login", &body).await.unwrap();
-        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-        answer.json()["data"]["session_token"].as_str().unwrap().to_owned()
-    }
-
-    async fn ask(&self, server: usize, method: &str, path: &str, token: &str, body: Option<&Value>) -> u16 {
-        let bearer = format!("Bearer {token}");
-        let fields = [("authorization", bearer.as_str())];
-        self.servers[server].ask(method, path, &fields, body).await.unwrap().status.as_u16()
-    }
-
-    async fn validate(&self, server: usize, token: &str) -> u16 {
-        self.ask(server, "GET", "/api/auth/sessions/validate", token, None).await
-    }
-
-    /// A session that every server has in memory.
-    async fn warm(&self) -> String {
-        let token = self.sign_in(0).await;
-        for server in 0..self.servers.len() {
-            for _ in 0..2 {
-                assert_eq!(self.validate(server, &token).await, 200);
-            }
-        }
-        token
-    }
-
-    async fn sign_out(&self, server: usize, token: &str) {
-        assert_eq!(self.ask(server, "POST", "/api/auth/logout", token, None).await, 200);
-        assert_eq!(self.validate(server, token).await, 401, "where it was ended, it is over at once");
-    }
-
-    /// How long after a sign-out has returned another server still honours the session.
-    async fn time_to_refusal(&self, trial: usize) -> Duration {
-        let token = self.warm().await;
-        let (ends, other) = (trial % 3, (trial + 1 + trial / 3 % 2) % 3);
-        assert_eq!(self.ask(ends, "POST", "/api/auth/logout", &token, None).await, 200);
-        let begun = Instant::now();
-        loop {
-            let asked = begun.elapsed();
-            if self.validate(other, &token).await == 401 {
-                return asked;
-            }
-            assert!(asked < LEASE, "it is honoured longer than a lease");
-        }
+        assert!(asked < LEASE, "it is honoured longer than a lease");
     }
 }
 
-/// R024: what one server ends no other honours, and what it opens all do.
+/// R018: what one server ends no other honours, and what it opens all do.
 async fn one_deployment(sessions: Sessions) {
     let fleet = Fleet::start(sessions, "prompt").await;
     let mut times = Vec::new();
     for trial in 0..10 {
-        times.push(fleet.time_to_refusal(trial).await);
+        times.push(time_to_refusal(&fleet, trial).await);
     }
     // All of a person's, by one request.
     let (token, other) = (fleet.warm().await, fleet.warm().await);
@@ -156,7 +69,7 @@ async fn a_proxy_sends_requests_to_any_of_them() {
         http = http.replace(documented, &server.address.to_string());
     }
     let _nginx = nginx::start(fleet.folder.path(), &http, front).await;
-    let body = json!({ "email": EMAIL, "password": PASSWORD, "transport": "bearer" });
+    let body = json!({ "email": email(0), "password": PASSWORD, "transport": "bearer" });
     let validate = async |bearer: &str| {
         let fields = [("authorization", bearer)];
         ask(front, "GET", "/api/auth/sessions/validate", &fields, None).await.unwrap().status.as_u16()
@@ -239,28 +152,6 @@ async fn sessions_are_copied_from_postgres_to_redis() {
     }
 }
 
-/// R024: strict, when the answer to a sign-out has come, nobody honours the session: not one of `trials`.
-async fn strict(sessions: Sessions, trials: usize) {
-    let fleet = Fleet::start(sessions, "strict").await;
-    for trial in 0..trials {
-        let token = fleet.warm().await;
-        fleet.sign_out(trial % 3, &token).await;
-        for server in 0..3 {
-            assert_eq!(fleet.validate(server, &token).await, 401, "trial {trial}, server {server}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strict_servers_on_postgres_agree_at_once() {
-    strict(Sessions::Postgres, 5).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strict_servers_on_redis_agree_at_once() {
-    strict(Sessions::Redis, 5).await;
-}
-
 /// How soon a thousand revocations are in force on another server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: run by `cargo xtask test --deep`"]
@@ -270,7 +161,7 @@ async fn a_thousand_revocations_are_heard() {
         let fleet = Fleet::start(sessions, "prompt").await;
         let mut times = Vec::new();
         for trial in 0..1000 {
-            times.push(fleet.time_to_refusal(trial).await);
+            times.push(time_to_refusal(&fleet, trial).await);
         }
         times.sort();
         let at = |share: usize| times[(times.len() - 1) * share / 100];

@@ -1,12 +1,13 @@
 //! The real binary as a child process, and a client that talks to it over a socket.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use http::{HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -21,22 +22,54 @@ pub(crate) struct Process {
     pub(crate) address: SocketAddr,
 }
 
+/// How a server is started.
+pub(crate) struct Start<'a> {
+    /// Its data.
+    pub(crate) folder: &'a Path,
+    pub(crate) settings: &'a [&'a str],
+    pub(crate) listen: SocketAddr,
+    /// All of its environment.
+    pub(crate) environment: Vec<(&'a str, String)>,
+    /// The room on the disk that its data is on, in KiB: a file system of its own, that no other process sees.
+    pub(crate) disk: Option<u32>,
+}
+
+impl<'a> Start<'a> {
+    /// On a free port.
+    pub(crate) fn new(folder: &'a Path, settings: &'a [&'a str]) -> Self {
+        Self { folder, settings, listen: "127.0.0.1:0".parse().unwrap(), environment: Vec::new(), disk: None }
+    }
+
+    fn command(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_wayleave");
+        let mut command = match self.disk {
+            None => Command::new(program),
+            Some(kib) => {
+                let mut command = Command::new("unshare");
+                command.args(["--map-root-user", "--mount", "sh", "-c"]);
+                command.arg(format!("mount -t tmpfs -o size={kib}k tmpfs \"$0\" && exec \"$@\""));
+                command.arg(self.folder).arg(program);
+                command
+            }
+        };
+        command.arg("serve").arg("--data").arg(self.folder).arg("--listen").arg(self.listen.to_string());
+        command.args(self.settings.iter().flat_map(|setting| ["--set", setting]));
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
 impl Process {
     /// Starts a server on a free port with its data in `folder`, and waits until it says that it listens.
     pub(crate) async fn start(folder: &Path, settings: &[&str]) -> Self {
-        Self::start_at(folder, settings, "127.0.0.1:0".parse().unwrap()).await
+        Self::start_as(Start::new(folder, settings)).await
     }
 
-    /// The same on a given port.
-    pub(crate) async fn start_at(folder: &Path, settings: &[&str], listen: SocketAddr) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wayleave"));
-        command.arg("serve").arg("--data").arg(folder).arg("--listen").arg(listen.to_string());
-        for setting in settings {
-            command.arg("--set").arg(setting);
-        }
-        let mut child = command
-            .env_clear()
-            .current_dir(folder.parent().unwrap())
+    /// The same, otherwise than usual.
+    pub(crate) async fn start_as(start: Start<'_>) -> Self {
+        let mut child = start
+            .command()
+            .current_dir(start.folder.parent().unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -49,10 +82,25 @@ impl Process {
         let process = Self { child, address };
         // The rest is read, so that the server never waits for a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        while !process.ask("GET", "/readyz", &[], None).await.is_ok_and(|answer| answer.status == 200) {
+        process.ready().await;
+        process
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(&self) {
+        while !self.ask("GET", "/readyz", &[], None).await.is_ok_and(|answer| answer.status == 200) {
             tokio::task::yield_now().await;
         }
-        process
+    }
+
+    /// A path as this process sees it.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        Path::new(&format!("/proc/{}/root", self.child.id().unwrap())).join(path.strip_prefix("/").unwrap())
+    }
+
+    /// Whether it says that it serves as it should: neither `degraded` nor not at all.
+    pub(crate) async fn is_well(&self) -> bool {
+        self.ask("GET", "/readyz", &[], None).await.unwrap().json()["status"] == "ok"
     }
 
     /// Ends it at once, as a power cut ends a process.
@@ -120,24 +168,48 @@ pub(crate) async fn ask(
     fields: &[(&str, &str)],
     body: Option<&Value>,
 ) -> std::io::Result<Answer> {
-    let stream = TcpStream::connect(address).await?;
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(std::io::Error::other)?;
-    tokio::spawn(connection);
-    let body = body.map(Value::to_string);
-    let mut request = Request::builder().method(method).uri(path);
-    if fields.iter().all(|(name, _)| *name != "host") {
-        request = request.header("host", address.to_string());
+    Connection::to(address).await?.ask(method, path, fields, body).await
+}
+
+/// A connection for one request after another.
+pub(crate) struct Connection {
+    address: SocketAddr,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    pub(crate) async fn to(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Self { address, sender })
     }
-    if body.is_some() {
-        request = request.header("content-type", "application/json");
+
+    /// As [`ask`].
+    pub(crate) async fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> std::io::Result<Answer> {
+        let body = body.map(Value::to_string);
+        let mut request = Request::builder().method(method).uri(path);
+        if fields.iter().all(|(name, _)| *name != "host") {
+            request = request.header("host", self.address.to_string());
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in fields {
+            request = request.header(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        let request = request.body(Full::new(Bytes::from(body.unwrap_or_default()))).unwrap();
+        self.sender.ready().await.map_err(std::io::Error::other)?;
+        let response = self.sender.send_request(request).await.map_err(std::io::Error::other)?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes().to_vec();
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
-    for (name, value) in fields {
-        request = request.header(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
-    }
-    let request = request.body(Full::new(Bytes::from(body.unwrap_or_default()))).unwrap();
-    let response = sender.send_request(request).await.map_err(std::io::Error::other)?;
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes().to_vec();
-    Ok(Answer { status: parts.status, headers: parts.headers, body })
 }

@@ -152,6 +152,16 @@ impl RedisCluster {
         })?;
         self.nodes.iter().find(|node| node.port == port)
     }
+
+    /// The master of a hash slot and a replica of it, as the nodes see it that answer.
+    #[must_use]
+    pub fn shard_of(&self, slot: u16) -> Option<(&RedisNode, &RedisNode)> {
+        let master = self.master_of(slot)?;
+        let follows = format!("master_port:{}", master.port);
+        let is_replica =
+            |node: &&RedisNode| node.cli(&["INFO", "replication"]).is_ok_and(|info| info.contains(&follows));
+        Some((master, self.nodes.iter().find(is_replica)?))
+    }
 }
 
 fn launch_cluster(folder: &Path, node_timeout_millis: u32) -> io::Result<Vec<u32>> {
