@@ -11,7 +11,8 @@ Measures what Wayleave costs and prints one table of ratios.
 Usage: wayleave-bench [--quick] [--only PART]... [--server PATH | --no-build] [--write]
 
   --quick        a smoke test of the benchmark itself: seconds, and figures that mean nothing
-  --only PART    validation, memory, http, embedded, stores, logins or refreshes; can be repeated
+  --only PART    validation, memory, http, embedded, stores, logins, refreshes or sweep; can be repeated. `sweep`
+                 takes long and is measured only when it is named
   --server PATH  the server to measure, instead of building it
   --no-build     the server beside this binary, as it is; what needs it is skipped when there is none
   --write        also put the rows into docs/benchmarks.md, in the place of those of the same parts; not with --quick";
@@ -33,12 +34,21 @@ pub enum Part {
     Logins,
     /// Refreshing.
     Refreshes,
+    /// Validation while ended sessions are swept.
+    Sweep,
 }
 
 impl Part {
-    /// All, in the order of the table.
-    pub const ALL: [Self; 7] =
+    /// What is measured unless something else is asked for, in the order of the table.
+    pub const USUAL: [Self; 7] =
         [Self::Validation, Self::Memory, Self::Http, Self::Embedded, Self::Stores, Self::Logins, Self::Refreshes];
+    /// What takes long.
+    pub const LONG: [Self; 1] = [Self::Sweep];
+
+    /// Every part.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::USUAL.into_iter().chain(Self::LONG)
+    }
 
     /// Its name on the command line and in the table.
     #[must_use]
@@ -51,6 +61,7 @@ impl Part {
             Self::Stores => "stores",
             Self::Logins => "logins",
             Self::Refreshes => "refreshes",
+            Self::Sweep => "sweep",
         }
     }
 }
@@ -106,7 +117,7 @@ impl Arguments {
                 "--write" => read.write = true,
                 "--only" => {
                     let name = arguments.next()?;
-                    read.parts.push(Part::ALL.into_iter().find(|part| part.name() == name)?);
+                    read.parts.push(Part::all().find(|part| part.name() == name)?);
                 }
                 "--server" => read.server = ServerBinary::At(arguments.next()?.into()),
                 "--no-build" => read.server = ServerBinary::Beside,
@@ -119,7 +130,7 @@ impl Arguments {
             return None;
         }
         if read.parts.is_empty() {
-            read.parts = Part::ALL.to_vec();
+            read.parts = Part::USUAL.to_vec();
         }
         Some(read)
     }
@@ -135,7 +146,7 @@ mod tests {
 
     #[test]
     fn only_honest_rows_are_written() {
-        assert!(parse("--write").is_some_and(|read| read.write && read.parts == Part::ALL));
+        assert!(parse("--write").is_some_and(|read| read.write && read.parts == Part::USUAL));
         assert!(parse("--write --only memory").is_some_and(|read| read.write && read.parts == [Part::Memory]));
         assert_eq!(parse("--write --quick"), None);
         assert_eq!(parse("--write --quick --only memory"), None);
@@ -143,7 +154,7 @@ mod tests {
 
     #[test]
     fn parts_go_by_their_names() {
-        for part in Part::ALL {
+        for part in Part::all() {
             assert_eq!(parse(&format!("--only {}", part.name())).map(|read| read.parts), Some(vec![part]));
         }
         for wrong in ["--only", "--only speed", "--server", "--probe cookie", "--probe cookie x", "table"] {

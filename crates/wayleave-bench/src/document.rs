@@ -32,7 +32,11 @@ fn path(name: &str) -> PathBuf {
 fn replaced(text: &str, results: Results, is_whole: bool) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (old, after) = rest.split_once(END)?;
-    let results = if is_whole { results } else { Results::read(old)?.with(results) };
+    let results = match Results::read(old) {
+        Some(old) if is_whole => results.with_long_of(&old),
+        None if is_whole => results,
+        old => old?.with(results),
+    };
     Some(format!("{before}{BEGIN}\n\n{results}\n\n{END}{after}"))
 }
 
@@ -53,6 +57,9 @@ mod tests {
         assert!(once.starts_with(&format!("before\n{BEGIN}\n\nA.\n\n|")), "{once}");
         assert!(once.ends_with(&format!("| http | what | 1 |  |  |  |  |\n\n{END}\nafter\n")), "{once}");
         assert_eq!(replaced(&once, results("A.", "http"), true), Some(once.clone()));
+        let long = replaced(&once, results("B.", "sweep"), false).unwrap();
+        let again = replaced(&long, results("C.", "http"), true).unwrap();
+        assert!(again.contains("C.\n\nLater, `sweep`: B.") && again.contains("| sweep | what |"), "{again}");
         let both = replaced(&once, results("B.", "memory"), false).unwrap();
         assert!(both.contains("| memory | what |") && both.contains("| http | what |"), "{both}");
         assert_eq!(replaced("no marks", results("A.", "http"), true), None);

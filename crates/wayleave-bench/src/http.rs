@@ -13,6 +13,7 @@ use crate::problem::Problem;
 use crate::report::{Row, grouped};
 
 pub(crate) use bare::serve as serve_bare;
+pub(crate) use client::{Client, Request};
 pub(crate) use server::{Server, binary, sign_in};
 
 pub(crate) use wrk::Header;

@@ -24,6 +24,7 @@ mod report;
 mod results;
 mod run;
 mod stores;
+mod sweep;
 mod validation;
 mod world;
 

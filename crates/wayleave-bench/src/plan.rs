@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sweep::Amounts;
+
 /// Amounts and times.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Plan {
@@ -33,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) refreshes: Duration,
     /// Sessions that are refreshed in turn.
     pub(crate) refreshed: usize,
+    /// What is swept.
+    pub(crate) sweep: Amounts,
 }
 
 impl Plan {
@@ -51,6 +55,13 @@ impl Plan {
         logins: Duration::from_secs(15),
         refreshes: Duration::from_secs(5),
         refreshed: 2_000,
+        sweep: Amounts {
+            postgres_live: 9_000_000,
+            postgres_ended: 1_000_000,
+            redis_ended: 1_000_000,
+            validated: 500,
+            idle: Duration::from_secs(30),
+        },
     };
 
     pub(crate) const QUICK: Self = Self {
@@ -68,5 +79,12 @@ impl Plan {
         logins: Duration::from_secs(1),
         refreshes: Duration::from_millis(200),
         refreshed: 20,
+        sweep: Amounts {
+            postgres_live: 9_000,
+            postgres_ended: 1_000,
+            redis_ended: 3_000,
+            validated: 16,
+            idle: Duration::from_secs(1),
+        },
     };
 }

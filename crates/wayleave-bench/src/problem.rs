@@ -68,6 +68,9 @@ pub enum Problem {
     /// The SQLite file could not be opened.
     #[error(transparent)]
     Sqlite(#[from] wayleave_sqlite::OpenError),
+    /// The Redis server could not be used.
+    #[error(transparent)]
+    Redis(#[from] wayleave_redis::OpenError),
     /// A session could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -31,11 +31,22 @@ impl Results {
         Some(Self { notes: lines(notes), lines: lines(table) })
     }
 
+    /// These, and of `older` the rows of what is measured only when it is named.
+    pub(crate) fn with_long_of(mut self, older: &Self) -> Self {
+        for part in Part::LONG {
+            let later = format!("Later, `{}`: ", part.name());
+            self.notes.extend(older.notes.iter().filter(|note| note.starts_with(&later)).cloned());
+            let begin = format!("| {} |", part.name());
+            self.lines.extend(older.lines.iter().filter(|line| line.starts_with(&begin)).cloned());
+        }
+        self
+    }
+
     /// These, with all rows of the parts in `newer` replaced by the newer ones.
     pub(crate) fn with(self, newer: Self) -> Self {
         let machine = newer.notes.first().cloned().unwrap_or_default();
         let (mut notes, mut lines) = (self.notes, Vec::new());
-        for part in Part::ALL {
+        for part in Part::all() {
             let of_part = |line: &&String| line.starts_with(&format!("| {} |", part.name()));
             let mut those = newer.lines.iter().filter(of_part).cloned().peekable();
             if those.peek().is_some() {

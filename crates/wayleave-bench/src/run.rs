@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::report::Row;
 use crate::results::Results;
-use crate::{document, embedded, http, logins, memory, refreshes, stores, validation};
+use crate::{document, embedded, http, logins, memory, refreshes, stores, sweep, validation};
 
 /// Measures what was asked for and prints the table. A part that cannot be measured says so in it.
 ///
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Problem> {
         println!("\nA quick run: the figures mean nothing.");
     }
     if arguments.write {
-        let path = document::write(results, arguments.parts == Part::ALL)?;
+        let path = document::write(results, arguments.parts == Part::USUAL)?;
         eprintln!("written into {}", path.display());
     }
     Ok(())
@@ -63,5 +63,6 @@ fn measure(
         Part::Stores => stores::rows(plan, arguments),
         Part::Logins => logins::rows(plan, machine, &arguments.server),
         Part::Refreshes => refreshes::rows(plan, runtime),
+        Part::Sweep => sweep::rows(plan, &arguments.server),
     }
 }
