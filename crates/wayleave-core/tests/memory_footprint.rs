@@ -29,7 +29,7 @@ fn a_session_takes_at_most_300_bytes() {
     for sessions in [20_000, 35_000, 37_000, 50_000] {
         for n in held..sessions {
             let inserted = ready(store.insert(&cookie_session(n), None, None, NOW)).unwrap();
-            assert_eq!(inserted, Insert::Done { replaced: None, evicted: vec![] });
+            assert_eq!(inserted, Insert::Done { replaced: None, evicted: vec![], marked: false });
         }
         held = sessions;
         let each = store.footprint() / usize::try_from(sessions).unwrap();

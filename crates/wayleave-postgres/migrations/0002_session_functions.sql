@@ -38,7 +38,7 @@ BEGIN
 END
 $$;
 
--- `outcome` is done, exists, refused or conflict, in the first row; further rows are `replaced` or `evicted`.
+-- `outcome` is done, marked (done, and others that had ended were marked so), exists, refused or conflict, in the first row; further rows are `replaced` or `evicted`.
 CREATE FUNCTION session_insert(
     p_lock INTEGER, p_actor TEXT, p_permissions TEXT, p_methods BIGINT, p_authenticated_at BIGINT, p_level BIGINT,
     p_epoch BIGINT, p_remembered BOOLEAN, p_licence TEXT, p_last_seen_at BIGINT, p_idle_expires_at BIGINT,
@@ -58,6 +58,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     limited  CONSTANT BOOLEAN := p_most IS NOT NULL AND p_subject IS NOT NULL;
     crowded  BOOLEAN := FALSE;
+    marked   BOOLEAN := FALSE;
     locked   BYTEA[] := '{}';
     replaced BYTEA;
     revision_then BIGINT;
@@ -110,6 +111,7 @@ BEGIN
         UPDATE sessions SET expired_at = p_now, revision = revision + 1
             WHERE subject = p_subject AND kind = p_kind AND expired_at IS NULL AND id <> p_id
             AND (ends_at <= p_now OR created_at > p_latest_birth);
+        marked := FOUND;
         SELECT count(*) + 1 - p_most INTO excess FROM sessions
             WHERE subject = p_subject AND kind = p_kind AND expired_at IS NULL
             AND id <> p_id AND id IS DISTINCT FROM replaced;
@@ -119,7 +121,7 @@ BEGIN
         outcome := 'refused';
         ending := ARRAY[p_id];
     ELSE
-        outcome := 'done';
+        outcome := CASE WHEN marked THEN 'marked' ELSE 'done' END;
         IF excess > 0 THEN
             ending := ARRAY(
                 SELECT id FROM sessions WHERE subject = p_subject AND kind = p_kind AND expired_at IS NULL

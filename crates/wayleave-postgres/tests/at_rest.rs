@@ -22,7 +22,7 @@ use crate::{database, fresh, key, options};
 
 async fn put(store: &PostgresStore, record: &Record) {
     let outcome = SessionStore::insert(store, record, None, None, BASE).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: vec![] });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: vec![], marked: false });
 }
 
 async fn find(store: &PostgresStore, lookup: Lookup) -> Result<Option<Arc<Record>>, StoreError> {

@@ -12,7 +12,7 @@ use crate::{cluster, cluster_options, raw};
 
 async fn put(store: &RedisStore, record: &Record) {
     let outcome = store.insert(record, None, None, BASE).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false });
 }
 
 /// In two steps, of which the first is the end of the old one: whatever comes between, there are never both.
@@ -32,7 +32,7 @@ async fn a_session_of_another_slot_is_replaced_as_it_was_or_not_at_all() {
     assert_eq!(store.find(by_id(&old)).await.unwrap().as_ref(), Some(&changed));
     let as_it_is = Some(Replaces::exactly(&changed));
     let outcome = store.insert(&new, None, as_it_is, at(2)).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new(), marked: false });
     assert_eq!(store.find(by_id(&old)).await.unwrap(), None);
     assert_eq!(store.insert(&record(3).build(), None, as_it_is, at(3)).await.unwrap(), Insert::Conflict);
 }

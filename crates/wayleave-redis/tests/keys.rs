@@ -371,7 +371,7 @@ async fn an_id_counts_with_its_prefix() {
     let in_place = Some(Replaces { id: other, expected: Some(held.revision) });
     assert_eq!(store.insert(&record(2).build(), None, in_place, at(1)).await.unwrap(), Insert::Conflict);
     let outcome = store.insert(&record(2).build(), None, Some(Replaces::any(other)), at(1)).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false });
     assert_eq!(store.find(by_id(&held)).await.unwrap().as_deref(), Some(&held));
 }
 

@@ -26,7 +26,7 @@ use crate::{fresh, key, options, raw};
 
 async fn put(store: &SqliteStore, record: &Record) {
     let outcome = SessionStore::insert(store, record, None, None, BASE).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: vec![] });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: vec![], marked: false });
 }
 
 async fn find(store: &SqliteStore, lookup: Lookup) -> Result<Option<Arc<Record>>, StoreError> {

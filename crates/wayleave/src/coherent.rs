@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use wayleave_core::id::Slot;
 
-const SHARDS: usize = 64;
+/// So many that changes of different subjects at the same time seldom drop each other's fills.
+const SHARDS: usize = 1024;
 /// Slots that share a count are forgotten together, which costs the others a question to the store. With one for every
 /// slot, the counts would push out of the processor's cache what a validation needs.
 const COUNTS: usize = 8192;
@@ -29,7 +30,7 @@ pub(crate) struct Before {
 
 pub(crate) struct Coherent<K, V> {
     entries: Cache<K, Entry<V>>,
-    shards: [Mutex<u64>; SHARDS],
+    shards: Box<[Mutex<u64>]>,
     /// How often each slot was forgotten as a whole.
     forgotten: Box<[AtomicU64]>,
 }
@@ -61,7 +62,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Coherent<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             entries: Cache::new(capacity),
-            shards: std::array::from_fn(|_| Mutex::new(0)),
+            shards: (0..SHARDS).map(|_| Mutex::new(0)).collect(),
             forgotten: (0..COUNTS).map(|_| AtomicU64::new(0)).collect(),
         }
     }

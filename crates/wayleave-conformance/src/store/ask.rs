@@ -14,7 +14,7 @@ use crate::fixtures::{BASE, by_id, by_refresh, by_token, listing};
 /// Puts a record in, without limit.
 pub(super) async fn put(store: &Store, record: &Record) {
     let outcome = store.insert(record, None, None, BASE).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false });
 }
 
 pub(super) async fn put_all(store: &Store, records: &[Record]) {

@@ -87,7 +87,7 @@ pub(super) async fn ends_the_replaced_one(bench: Bench<Store>) {
     put(&store, &old).await;
     put(&store, &bystander).await;
     let outcome = store.insert(&new, None, Some(Replaces::any(old.id)), at(60)).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new(), marked: false });
     assert_gone(&store, &old).await;
     assert_kept(&store, &bystander).await;
     assert_kept(&store, &new).await;
@@ -101,7 +101,7 @@ pub(super) async fn replaces_a_guest_of_another_slot(bench: Bench<Store>) {
     assert_ne!(guest.slot, new.slot);
     put(&store, &guest).await;
     let outcome = store.insert(&new, None, Some(Replaces::any(guest.id)), at(60)).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&guest)), evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&guest)), evicted: Vec::new(), marked: false });
     assert_gone(&store, &guest).await;
     assert_kept(&store, &new).await;
 }
@@ -111,7 +111,7 @@ pub(super) async fn replaces_nothing_that_is_not_there(bench: Bench<Store>) {
     let absent = record(1).build();
     let new = record(2).build();
     let outcome = store.insert(&new, None, Some(Replaces::any(absent.id)), BASE).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false });
     let everything = wayleave_core::ports::Listing { subject: None, ..listing(&person(0)) };
     assert_eq!(pages(&store, &everything).await.len(), 1);
 }
@@ -126,7 +126,10 @@ pub(super) async fn keeps_the_lineage_of_the_replaced_one(bench: Bench<Store>) {
         let new = record(3).family(first.family);
         let new = if refreshable { new.build() } else { new.without_refresh().build() };
         let outcome = store.insert(&new, None, Some(Replaces::any(old.id)), at(61)).await.unwrap();
-        assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
+        assert_eq!(
+            outcome,
+            Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new(), marked: false }
+        );
         assert_gone(&store, &old).await;
         assert_eq!(store.rotate(&rotation(refresh_key(&old), 4, at(62))).await.unwrap(), Rotate::Unknown);
         assert_kept(&store, &new).await;
@@ -149,7 +152,7 @@ pub(super) async fn replaces_what_is_as_it_was(bench: Bench<Store>) {
     store.touch(&[touch(&old, at(30), None)]).await.unwrap();
     let new = record(2).family(old.family).build();
     let outcome = store.insert(&new, None, Some(Replaces::exactly(&changed)), at(60)).await.unwrap();
-    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: Some(Gone::from_record(&old)), evicted: Vec::new(), marked: false });
     assert_gone(&store, &old).await;
     assert_kept(&store, &new).await;
 }

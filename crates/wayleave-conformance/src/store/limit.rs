@@ -21,7 +21,7 @@ pub(super) async fn evicts_the_oldest(bench: Bench<Store>) {
     put_all(&store, &[middle.clone(), oldest.clone(), newest.clone()]).await;
     let new = record(4).created(at(60)).build();
     let outcome = put_within(&store, &new, 3, AtLimit::EvictOldest, at(60)).await;
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: vec![Gone::from_record(&oldest)] });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: vec![Gone::from_record(&oldest)], marked: false });
     assert_gone(&store, &oldest).await;
     for kept in [&middle, &newest, &new] {
         assert_kept(&store, kept).await;
@@ -38,7 +38,7 @@ pub(super) async fn evicts_the_least_recently_seen(bench: Bench<Store>) {
     assert_eq!(store.touch(&[touch(&oldest, at(50), None)]).await.unwrap(), 1);
     let new = record(4).created(at(60)).build();
     let outcome = put_within(&store, &new, 3, AtLimit::EvictLeastRecentlySeen, at(60)).await;
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: vec![Gone::from_record(&idle)] });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: vec![Gone::from_record(&idle)], marked: false });
     assert_gone(&store, &idle).await;
     assert_kept(&store, &seen).await;
     assert_kept(&store, &new).await;
@@ -57,7 +57,7 @@ pub(super) async fn refuses(bench: Bench<Store>) {
         assert_kept(&store, record).await;
     }
     let outcome = put_within(&store, &new, 3, AtLimit::Refuse, at(60)).await;
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false });
 }
 
 pub(super) async fn ends_the_replaced_one_also_when_it_refuses(bench: Bench<Store>) {
@@ -85,7 +85,7 @@ pub(super) async fn does_not_count_the_replaced_one(bench: Bench<Store>) {
         let limit = InsertLimit { most: 2, at_limit };
         let outcome = store.insert(&new, Some(limit), Some(Replaces::any(old.id)), at(60)).await.unwrap();
         let replaced = Some(Gone::from_record(&old));
-        assert_eq!(outcome, Insert::Done { replaced, evicted: Vec::new() }, "{at_limit:?}");
+        assert_eq!(outcome, Insert::Done { replaced, evicted: Vec::new(), marked: false }, "{at_limit:?}");
         assert_gone(&store, &old).await;
         assert_kept(&store, &held).await;
         assert_kept(&store, &new).await;
@@ -107,7 +107,7 @@ pub(super) async fn does_not_count_ended_ones(bench: Bench<Store>) {
         ];
         put_all(&store, &ended).await;
         let outcome = put_within(&store, &record(6).build(), 1, at_limit, now).await;
-        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() }, "{at_limit:?}");
+        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: true }, "{at_limit:?}");
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) async fn marks_what_it_does_not_count(bench: Bench<Store>) {
         put_all(&store, &[ended.clone(), known.clone()]).await;
         put_all(&store, &others).await;
         let outcome = put_within(&store, &record(5).build(), 1, at_limit, now).await;
-        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() }, "{at_limit:?}");
+        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: true }, "{at_limit:?}");
         let marked = Record { expired_at: Some(now), revision: ended.revision.next(), ..ended.clone() };
         assert_kept(&store, &marked).await;
         assert_eq!(store.touch(&[touch(&ended, at(59), Some(at(659)))]).await.unwrap(), 0);
@@ -143,7 +143,7 @@ pub(super) async fn does_not_count_what_was_opened_in_the_future(bench: Bench<St
     let store = bench.fresh().await;
     put(&store, &far).await;
     let outcome = put_within(&store, &slightly, 1, AtLimit::Refuse, now).await;
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() });
+    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: true });
     assert_kept(&store, &Record { expired_at: Some(now), revision: far.revision.next(), ..far.clone() }).await;
     assert_eq!(put_within(&store, &record(3).build(), 1, AtLimit::Refuse, now).await, Insert::Refused);
     assert_eq!(store.census(now).await.unwrap().ended, 1);
@@ -175,7 +175,7 @@ pub(super) async fn does_not_count_other_kinds(bench: Bench<Store>) {
         put(&store, &other).await;
         let new = record(2).created(at(60)).build();
         let outcome = put_within(&store, &new, 1, at_limit, at(60)).await;
-        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() }, "{at_limit:?}");
+        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false }, "{at_limit:?}");
         assert_kept(&store, &other).await;
         assert_kept(&store, &new).await;
     }
@@ -191,7 +191,7 @@ pub(super) async fn does_not_count_other_subjects(bench: Bench<Store>) {
         assert_eq!(other.slot, new.slot);
         put(&store, &other).await;
         let outcome = put_within(&store, &new, 1, at_limit, at(60)).await;
-        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() }, "{at_limit:?}");
+        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false }, "{at_limit:?}");
         assert_kept(&store, &other).await;
     }
 }
@@ -205,7 +205,7 @@ pub(super) async fn does_not_hold_for_guests(bench: Bench<Store>) {
         let same_slot = Record { subject: None, ..record(2).build() };
         for second in [record(3).guest().build(), same_slot, Record { subject: None, ..record(4).build() }] {
             let outcome = put_within(&store, &second, 1, at_limit, at(60)).await;
-            assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new() }, "{at_limit:?}");
+            assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false }, "{at_limit:?}");
             assert_kept(&store, &second).await;
         }
         assert_kept(&store, &first).await;
@@ -219,7 +219,9 @@ pub(super) async fn evicts_as_many_as_it_takes(bench: Bench<Store>) {
         let held: Vec<_> = (1..=5).map(|n| record(n).created(at(n.into())).build()).collect();
         put_all(&store, &held).await;
         let new = record(6).created(at(60)).build();
-        let Insert::Done { replaced: None, evicted } = put_within(&store, &new, 2, at_limit, at(60)).await else {
+        let Insert::Done { replaced: None, evicted, marked: false } =
+            put_within(&store, &new, 2, at_limit, at(60)).await
+        else {
             panic!("not inserted");
         };
         assert_eq!(sorted(evicted), gone(&held[..4]), "{at_limit:?}");

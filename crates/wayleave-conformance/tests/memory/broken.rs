@@ -63,7 +63,9 @@ impl SessionStore for Broken {
         let listing = Listing { subject: Some((record.slot, subject.clone())), after: None, most: 1000 };
         let mut held = self.inner.list(&listing).await?.records;
         let unmarked = |held: &&Arc<Record>| held.kind == record.kind && held.expired_at.is_none();
+        let mut marked_some = false;
         for ended in held.iter().filter(unmarked).filter(|held| held.has_ended(now)) {
+            marked_some = true;
             let marked = Record { expired_at: Some(now), ..(**ended).clone() };
             let _ = self.inner.update(&marked, ended.revision).await?;
         }
@@ -92,7 +94,9 @@ impl SessionStore for Broken {
             }
         }
         match self.inner.insert(record, None, replaces, now).await? {
-            Insert::Done { replaced, evicted: _ } => Ok(Insert::Done { replaced, evicted }),
+            Insert::Done { replaced, evicted: _, marked: _ } => {
+                Ok(Insert::Done { replaced, evicted, marked: marked_some })
+            }
             other @ (Insert::Exists | Insert::Refused | Insert::Conflict) => Ok(other),
         }
     }

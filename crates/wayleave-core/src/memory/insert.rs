@@ -45,9 +45,11 @@ impl MemoryStore {
         if here.collides(record) {
             return Ok(Insert::Exists);
         }
+        let mut marked = false;
         let to_evict = match (limit, &record.subject) {
             (Some(limit), Some(subject)) => {
                 let (ended, mut live) = rivals(&here, record, subject, interned, now);
+                marked = !ended.is_empty();
                 for at in ended {
                     let held = here.unpack(at, interned)?.found_expired(now);
                     here.replace(at, Packed::new(&held, interned)?, interned);
@@ -83,7 +85,7 @@ impl MemoryStore {
         // Only now, so that a family that goes on in the new record keeps its spent tokens.
         let replaced = end_replaced(&mut here, interned);
         let evicted = to_evict.into_iter().filter_map(|at| here.end(at, interned)).collect();
-        Ok(Insert::Done { replaced, evicted })
+        Ok(Insert::Done { replaced, evicted, marked })
     }
 
     fn reserve_record(&self, shard: &mut Shard, now: Timestamp, interned: &mut Interned) -> bool {

@@ -87,7 +87,7 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 
 fn put(store: &MemoryStore, record: &Record) {
     let inserted = ready(store.insert(record, None, None, START)).unwrap();
-    assert_eq!(inserted, Insert::Done { replaced: None, evicted: vec![] });
+    assert_eq!(inserted, Insert::Done { replaced: None, evicted: vec![], marked: false });
 }
 
 fn find(store: &MemoryStore, record: &Record) -> Option<Arc<Record>> {

@@ -148,6 +148,8 @@ pub enum Insert {
         replaced: Option<Gone>,
         /// Those that made room for it.
         evicted: Vec<Gone>,
+        /// Whether others of its subject were marked as ended, so that they do not count.
+        marked: bool,
     },
     /// Its id or its token hash exists already.
     Exists,

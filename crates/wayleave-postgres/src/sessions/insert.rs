@@ -61,11 +61,12 @@ pub(super) fn outcome(rows: &[PgRow]) -> Result<Insert, StoreError> {
         return Err(Malformed("outcome").into());
     };
     match Columns(first).text("outcome")? {
-        "done" => {
+        outcome @ ("done" | "marked") => {
             let told = |what: &'static str| {
                 gone(ended.iter().filter(move |row| Columns(row).text("outcome").is_ok_and(|told| told == what)))
             };
-            Ok(Insert::Done { replaced: told("replaced").pop(), evicted: told("evicted") })
+            let (replaced, evicted) = (told("replaced").pop(), told("evicted"));
+            Ok(Insert::Done { replaced, evicted, marked: outcome == "marked" })
         }
         "exists" => Ok(Insert::Exists),
         "refused" => Ok(Insert::Refused),

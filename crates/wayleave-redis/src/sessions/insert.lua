@@ -21,6 +21,7 @@ end
 
 -- The subject's other live records of the kind. Those that have ended are marked, so that what is not counted today is
 -- not back tomorrow.
+local marked = 0
 local function rivals()
   local subject, live = base .. 'u:' .. new.subj, {}
   for _, rival in ipairs(redis.call('ZRANGE', subject, 0, -1)) do
@@ -32,6 +33,7 @@ local function rivals()
         redis.call('HINCRBY', key, 'rev', 1)
         held.exp = now
         note_end(base, rival, held)
+        marked = 1
       else
         table.insert(live, { rival, tonumber(held.born), tonumber(held.seen) })
       end
@@ -91,4 +93,4 @@ end
 local replaced = old and finish(away, old) or false
 local evicted = {}
 for _, rival in ipairs(evict) do table.insert(evicted, finish(base, rival)) end
-return { 'done', replaced, evicted }
+return { 'done', replaced, evicted, marked }

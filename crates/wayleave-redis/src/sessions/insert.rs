@@ -45,7 +45,7 @@ impl RedisStore {
             return Ok(Insert::Conflict);
         }
         match self.insert_one(&insertion, None).await? {
-            Insert::Done { replaced: _, evicted } => Ok(Insert::Done { replaced: ended, evicted }),
+            Insert::Done { replaced: _, evicted, marked } => Ok(Insert::Done { replaced: ended, evicted, marked }),
             other @ (Insert::Exists | Insert::Refused | Insert::Conflict) => Ok(other),
         }
     }
@@ -78,7 +78,8 @@ impl RedisStore {
                 let replaced = replaced.inspect_err(|error| {
                     tracing::warn!(error = error as &dyn std::error::Error, "replaced a session that cannot be read");
                 });
-                Ok(Insert::Done { replaced: replaced.unwrap_or_default(), evicted: gone(rest.next()?)? })
+                let (replaced, evicted) = (replaced.unwrap_or_default(), gone(rest.next()?)?);
+                Ok(Insert::Done { replaced, evicted, marked: rest.next()?.number::<u8>()? > 0 })
             }
             b"exists" => Ok(Insert::Exists),
             b"refused" => Ok(Insert::Refused),

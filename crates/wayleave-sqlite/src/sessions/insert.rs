@@ -72,15 +72,15 @@ impl InsertRecord {
         Ok(held == Some(expected))
     }
 
-    /// Marks what has ended, so that it is not counted today and back tomorrow.
-    async fn mark_ended(&self, connection: &mut SqliteConnection, subject: &Subject) -> Result<(), StoreError> {
+    /// Marks what has ended, so that it is not counted today and back tomorrow. Says whether there was something.
+    async fn mark_ended(&self, connection: &mut SqliteConnection, subject: &Subject) -> Result<bool, StoreError> {
         let mark = sqlx::query(MARK_ENDED)
             .bind(subject.as_str())
             .bind(self.record.kind.as_str())
             .bind(self.now.as_millis())
             .bind(self.record.id.bytes().to_vec())
             .bind(self.now.plus(MAX_CLOCK_SKEW).as_millis());
-        mark.execute(connection).await.map_err(failed).map(drop)
+        Ok(mark.execute(connection).await.map_err(failed)?.rows_affected() > 0)
     }
 
     /// How many must go so that the new record keeps to the limit.
@@ -136,12 +136,12 @@ impl Write for InsertRecord {
             None => None,
         };
         let (Some(limit), Some(subject)) = (limit, &record.subject) else {
-            return Ok(Insert::Done { replaced, evicted: Vec::new() });
+            return Ok(Insert::Done { replaced, evicted: Vec::new(), marked: false });
         };
-        self.mark_ended(connection, subject).await?;
+        let marked = self.mark_ended(connection, subject).await?;
         let excess = self.excess(connection, subject, limit.most).await?;
         if excess <= 0 {
-            return Ok(Insert::Done { replaced, evicted: Vec::new() });
+            return Ok(Insert::Done { replaced, evicted: Vec::new(), marked });
         }
         // Where there may be none, there is nobody to make room for it.
         let at_limit = if limit.most == 0 { AtLimit::Refuse } else { limit.at_limit };
@@ -155,7 +155,7 @@ impl Write for InsertRecord {
                 return Ok(Insert::Refused);
             }
         };
-        Ok(Insert::Done { replaced, evicted })
+        Ok(Insert::Done { replaced, evicted, marked })
     }
 }
 

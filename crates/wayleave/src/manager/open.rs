@@ -361,12 +361,12 @@ async fn put(state: &State, new: New, origin: &Origin, now: Timestamp) -> Result
     }
     let mut before = state.warm.before(record.slot);
     let inserted = state.store.insert(&record, limit, replaces, now).await?;
-    if limit.is_some() {
-        // What was not counted has ended, whatever memory knows of its activity.
-        state.warm.forget_slot_by(&mut before, record.slot);
-    }
     match inserted {
-        Insert::Done { replaced, evicted } => {
+        Insert::Done { replaced, evicted, marked } => {
+            if marked {
+                // What was not counted has ended, whatever memory knows of its activity.
+                state.warm.forget_slot_by(&mut before, record.slot);
+            }
             if let Some(gone) = &replaced {
                 state.replaced.insert(gone.token, now);
             }
@@ -383,16 +383,15 @@ async fn put(state: &State, new: New, origin: &Origin, now: Timestamp) -> Result
             }
             state.publish(What::Created, Some(&record), origin);
             let replaced = replaced.is_some().then_some(replaced_slot);
-            // Where there is a limit, those that had ended were marked.
-            let of_subject = limit.is_some().then_some(record.slot);
+            let of_subject = (marked || !evicted.is_empty()).then_some(record.slot);
             Ok(Made { outcome: Put::In { evicted }, stale: replaced.into_iter().chain(of_subject).collect() })
         }
         Insert::Refused => {
+            // Others may have been marked, and what was replaced may have been refreshed since it was looked up.
+            state.doubt([record.slot, replaced_slot]);
             if let Some(ended) = ending {
                 let gone = Gone::from_record(&ended);
                 state.forget(&gone);
-                // It may have been refreshed since it was looked up.
-                state.doubt([gone.slot; 2]);
                 state.publish_gone(What::Revoked(Cause::Replaced), &gone, origin);
             }
             state.publish_refused(&record, origin);

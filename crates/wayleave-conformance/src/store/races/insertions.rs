@@ -39,7 +39,7 @@ pub(in crate::store) async fn inserts_at_the_limit_evict_exactly(bench: Bench<St
         let mut evicted = Vec::new();
         for outcome in insert_together(&store, &records, Some(limit), None).await {
             match outcome {
-                Insert::Done { replaced: None, evicted: more } => evicted.extend(more),
+                Insert::Done { replaced: None, evicted: more, marked: false } => evicted.extend(more),
                 other @ (Insert::Done { .. } | Insert::Exists | Insert::Refused | Insert::Conflict) => {
                     panic!("{other:?}")
                 }
@@ -69,7 +69,7 @@ pub(in crate::store) async fn inserts_at_the_limit_are_refused_exactly(bench: Be
         let mut done = 0;
         for (record, outcome) in records.iter().zip(outcomes) {
             match outcome {
-                Insert::Done { replaced: None, evicted } if evicted.is_empty() => {
+                Insert::Done { replaced: None, evicted, marked: false } if evicted.is_empty() => {
                     done += 1;
                     assert_kept(&store, record).await;
                 }
@@ -176,7 +176,7 @@ pub(in crate::store) async fn a_record_is_replaced_once(bench: Bench<Store>) {
         let mut told = Vec::new();
         for outcome in insert_together(&store, &records, None, Some(&old)).await {
             match outcome {
-                Insert::Done { replaced, evicted } if evicted.is_empty() => told.extend(replaced),
+                Insert::Done { replaced, evicted, marked: false } if evicted.is_empty() => told.extend(replaced),
                 other @ (Insert::Done { .. } | Insert::Exists | Insert::Refused | Insert::Conflict) => {
                     panic!("{other:?}")
                 }
