@@ -112,6 +112,9 @@ pub(crate) enum Refused {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// The server is a standby, which is behind the primary: a session that has ended there is still in it.
+    #[error("the server is a standby; the address has to be the primary's")]
+    Standby,
     /// A number does not fit into PostgreSQL's 64 signed bits.
     #[error("a number is too large to be stored")]
     OutOfRange,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use wayleave_core::ports::StoreError;
@@ -25,6 +25,7 @@ const AGAIN: u32 = 5;
 const FRESH: Duration = Duration::from_secs(30);
 /// How much longer the client waits than the server does.
 const MARGIN: Duration = Duration::from_secs(1);
+const IS_STANDBY: &str = "SELECT pg_is_in_recovery()";
 
 /// What a statement may do when the connection is found broken.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl Pool {
                     return Ok(lease);
                 }
             }
-            lease.connection = Some(shared.server.connect().await.map_err(failed)?);
+            lease.connection = Some(to_primary(&shared.server).await?);
             Ok(lease)
         });
         match leased.await {
@@ -125,6 +126,19 @@ impl Pool {
             Err(_) => Err(Refused::NoConnection.into()),
         }
     }
+}
+
+/// A new connection, unless it leads to a standby: that answers from the past, and behind a name that follows a failover
+/// it may be met at any time. A connection that is open is safe: no primary becomes a standby without hanging up.
+pub(crate) async fn to_primary(server: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let mut connection = server.connect().await.map_err(failed)?;
+    let is_standby = sqlx::raw_sql(IS_STANDBY).fetch_one(&mut connection).await.and_then(|row| row.try_get(0));
+    if is_standby.map_err(failed)? {
+        // The server notices either way.
+        timeout(MARGIN, connection.close()).await.ok();
+        return Err(Refused::Standby.into());
+    }
+    Ok(connection)
 }
 
 impl Shared {

@@ -9,6 +9,7 @@ use wayleave_core::ports::StoreError;
 
 use crate::error::{OpenError, Refused, failed};
 use crate::options::{Options, Schema};
+use crate::pool::to_primary;
 
 /// How long migrations of other nodes are waited for, and how long one's own may take: tables may be large.
 const MIGRATION_TIMEOUT: &str = "15min";
@@ -104,10 +105,7 @@ pub(crate) async fn migrate(server: &PgConnectOptions, options: &Options) -> Res
 }
 
 async fn connect(server: &PgConnectOptions, options: &Options) -> Result<PgConnection, StoreError> {
-    match timeout(options.acquire_timeout, server.connect()).await {
-        Ok(connection) => connection.map_err(failed),
-        Err(_) => Err(Refused::NoConnection.into()),
-    }
+    timeout(options.acquire_timeout, to_primary(server)).await.map_err(|_| Refused::NoConnection)?
 }
 
 fn migrator() -> Migrator {

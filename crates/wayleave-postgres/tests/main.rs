@@ -26,6 +26,7 @@ mod outage;
 mod proxy;
 mod schema;
 mod sessions;
+mod standby;
 mod tls;
 mod trips;
 

@@ -1,7 +1,7 @@
 //! What lies between client and server: counts the round trips, and can fall silent as a broken network does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +12,7 @@ pub(crate) struct Proxy {
     pub(crate) port: u16,
     trips: Arc<AtomicU64>,
     silent: watch::Sender<bool>,
+    server: Arc<AtomicU16>,
 }
 
 impl Proxy {
@@ -21,13 +22,21 @@ impl Proxy {
         let trips = Arc::new(AtomicU64::new(0));
         let (silent, hears) = watch::channel(false);
         let count = Arc::clone(&trips);
+        let server = Arc::new(AtomicU16::new(server));
+        let leads_to = Arc::clone(&server);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let server = leads_to.load(Ordering::SeqCst);
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { continue };
                 tokio::spawn(connect(client, server, Arc::clone(&count), hears.clone()));
             }
         });
-        Self { port, trips, silent }
+        Self { port, trips, silent, server }
+    }
+
+    /// Takes new connections to another server.
+    pub(crate) fn lead_to(&self, server: u16) {
+        self.server.store(server, Ordering::SeqCst);
     }
 
     /// How often the server has said that it waits for the next request.

@@ -49,6 +49,17 @@ impl Postgres {
         Self::read(server, programs).map(Arc::new)
     }
 
+    /// A standby of this server, which must be private, once it answers. It follows without being waited for, until
+    /// somebody says `pg_promote` to it.
+    ///
+    /// # Errors
+    /// As [`Self::shared`].
+    pub fn standby(&self) -> io::Result<Arc<Self>> {
+        let programs = Programs::find()?;
+        let server = Shared::start_private("postgres", |folder| programs.launch_standby(folder, self))?;
+        Self::read(server, programs).map(Arc::new)
+    }
+
     fn read(server: Shared, programs: Programs) -> io::Result<Self> {
         let port = fs::read_to_string(server.folder().join("port"))?.parse().map_err(io::Error::other)?;
         let password = fs::read_to_string(server.folder().join("password"))?;
@@ -243,19 +254,42 @@ impl Programs {
         io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut random)?;
         let password = format!("{:032x}", u128::from_be_bytes(random));
         private_file(&folder.join("password"), &password)?;
-        let data = folder.join("data");
-        DirBuilder::new().mode(0o700).create(&data)?;
+        let data = self.data_folder(folder)?;
         let initial = folder.join("initial-password");
         private_file(&initial, &password)?;
-        if let Some((user, group)) = self.instead_of_root {
-            chown(&data, Some(user), Some(group))?;
-            chown(&initial, Some(user), Some(group))?;
-        }
+        self.hand_over(&initial)?;
         let mut initdb = self.command("initdb");
         initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=tr"]);
         initdb.args(["--auth=scram-sha-256", "--username", USER, "--pwfile"]).arg(&initial).arg("--pgdata").arg(&data);
         run(&mut initdb)?;
         fs::remove_file(initial)?;
+        self.start_first(folder, settings)
+    }
+
+    /// From a copy of what the primary has, and with its passwords.
+    fn launch_standby(&self, folder: &Path, primary: &Postgres) -> io::Result<Vec<u32>> {
+        private_file(&folder.join("password"), &primary.password)?;
+        let data = self.data_folder(folder)?;
+        let mut copy = self.command("pg_basebackup");
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--host=127.0.0.1"]);
+        copy.args([&format!("--port={}", primary.port), &format!("--username={USER}"), "--pgdata"]).arg(&data);
+        run(copy.env("PGPASSWORD", &primary.password))?;
+        self.start_first(folder, "")
+    }
+
+    fn data_folder(&self, folder: &Path) -> io::Result<PathBuf> {
+        let data = folder.join("data");
+        DirBuilder::new().mode(0o700).create(&data)?;
+        self.hand_over(&data)?;
+        Ok(data)
+    }
+
+    /// Makes something the owner's.
+    fn hand_over(&self, path: &Path) -> io::Result<()> {
+        self.instead_of_root.map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)))
+    }
+
+    fn start_first(&self, folder: &Path, settings: &str) -> io::Result<Vec<u32>> {
         let port = free_port()?;
         let process = self.start(folder, port, settings)?;
         fs::write(folder.join("port"), port.to_string())?;
@@ -321,5 +355,17 @@ mod tests {
         server.start().unwrap();
         assert_eq!(database.psql("TABLE kept").unwrap(), "7");
         assert_eq!(database.psql("SHOW fsync").unwrap(), "on");
+    }
+
+    #[test]
+    fn a_standby_has_what_its_primary_has_until_it_is_promoted() {
+        let primary = Postgres::private().unwrap();
+        primary.psql("postgres", "CREATE TABLE kept AS SELECT 7 AS number").unwrap();
+        let standby = primary.standby().unwrap();
+        assert_eq!(standby.psql("postgres", "TABLE kept").unwrap(), "7");
+        assert!(standby.psql("postgres", "DROP TABLE kept").is_err());
+        assert_eq!(standby.psql("postgres", "SELECT pg_promote()").unwrap(), "t");
+        standby.psql("postgres", "DROP TABLE kept").unwrap();
+        assert_eq!(primary.psql("postgres", "TABLE kept").unwrap(), "7");
     }
 }
