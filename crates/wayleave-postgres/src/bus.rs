@@ -10,6 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use wayleave_core::ports::{Bus, Listener, MAX_BUS_MESSAGE, StoreError};
 
 use crate::error::{Refused, failed};
+use crate::pool::Effect;
 use crate::statement::Statement;
 use crate::store::PostgresStore;
 
@@ -24,7 +25,7 @@ impl Bus for PostgresStore {
             return Err(StoreError::Full);
         }
         let notify = Statement::new(NOTIFY).bind(&*self.options.namespace).bind(STANDARD.encode(message));
-        self.write(&notify).await.map(drop)
+        self.publishing.run(Effect::Writes, &notify).await?.map(drop).map_err(failed)
     }
 
     async fn listen(&self) -> Result<Box<dyn Listener>, StoreError> {

@@ -25,7 +25,8 @@ pub struct Options {
     pub entropy: Arc<dyn Entropy>,
     /// For the standing of subjects, which depends on when a service key expires.
     pub clock: Arc<dyn Clock>,
-    /// How many connections there are at most, at least 1, besides one for each listener on the bus.
+    /// How many connections there are at most for operations, at least 1. Besides them there are one for each listener on
+    /// the bus and at most two for publishing.
     pub connections: u32,
     /// How long an operation waits for a connection, a new one included, before it fails as unavailable.
     pub acquire_timeout: Duration,

@@ -36,7 +36,7 @@ pub(crate) enum Effect {
     Writes,
 }
 
-/// The connections of one store.
+/// Connections of one store.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
 }
@@ -55,9 +55,9 @@ struct Idle {
 }
 
 impl Pool {
-    /// A pool without connections: the first operations make them.
-    pub(crate) fn new(server: PgConnectOptions, options: &Options) -> Self {
-        let most = usize::try_from(options.connections.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+    /// A pool of so many connections, at least 1, without any yet: the first operations make them.
+    pub(crate) fn new(server: PgConnectOptions, connections: u32, options: &Options) -> Self {
+        let most = usize::try_from(connections.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
             shared: Arc::new(Shared {
                 server,

@@ -12,6 +12,9 @@ use crate::pool::{Effect, Pool};
 use crate::schema;
 use crate::statement::Statement;
 
+/// How many connections there are at most for publishing: one, and another for when that one does not answer.
+const PUBLISHING: u32 = 2;
+
 /// Sessions, tickets, directories and the bus in one PostgreSQL database. Implements every storing port of
 /// `wayleave_core::ports`.
 ///
@@ -19,6 +22,8 @@ use crate::statement::Statement;
 /// made when they are needed and made anew when they break; while the server is gone, operations are unavailable.
 pub struct PostgresStore {
     pool: Pool,
+    /// For what the other nodes must hear: never behind the operations of this one.
+    pub(crate) publishing: Pool,
     pub(crate) server: PgConnectOptions,
     pub(crate) sealing: Sealing,
     pub(crate) clock: Arc<dyn Clock>,
@@ -42,7 +47,8 @@ impl PostgresStore {
         schema::prepare(&server, &options).await?;
         let class = |what| LockClass(schema::lock_class(&options.namespace, what));
         Ok(Self {
-            pool: Pool::new(server.clone(), &options),
+            pool: Pool::new(server.clone(), options.connections, &options),
+            publishing: Pool::new(server.clone(), PUBLISHING, &options),
             server,
             sealing: Sealing::new(Arc::clone(&options.sealing), Arc::clone(&options.entropy)),
             clock: Arc::clone(&options.clock),
@@ -63,7 +69,7 @@ impl PostgresStore {
 
     /// Closes the connections. Every operation after that is unavailable.
     pub async fn close(&self) {
-        self.pool.close().await;
+        tokio::join!(self.pool.close(), self.publishing.close());
     }
 
     pub(crate) async fn read(&self, statement: &Statement) -> Result<Vec<PgRow>, StoreError> {

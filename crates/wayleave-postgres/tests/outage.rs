@@ -235,6 +235,37 @@ async fn waiting_has_an_end() {
     assert!(SessionStore::find(&*store, by_id(&held)).await.unwrap().is_some());
 }
 
+/// Signs of life do not queue behind requests: while every connection waits for a lock, the other nodes are told and hear.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn publishing_does_not_wait_behind_operations() {
+    let database = Arc::new(database());
+    let few = Options { connections: 2, ..options() };
+    let store = Arc::new(PostgresStore::connect(&database.url(), few).await.unwrap());
+    let mut listener = store.listen().await.unwrap();
+    insert(&store, 1).await.map(drop).unwrap();
+    let holder = std::thread::spawn({
+        let database = Arc::clone(&database);
+        move || database.psql("BEGIN; LOCK TABLE wayleave.sessions IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(4)")
+    });
+    pause(Duration::from_millis(500)).await;
+    let callers: Vec<_> = (0..12)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { SessionStore::find(&*store, by_id(&of(1))).await })
+        })
+        .collect();
+    pause(Duration::from_millis(500)).await;
+    for message in [&b"one"[..], b"two", b"three"] {
+        store.publish(message).await.unwrap();
+        assert_eq!(*listener.next().await.unwrap(), *message);
+    }
+    assert!(callers.iter().all(|caller| !caller.is_finished()), "nobody was waiting");
+    holder.join().unwrap().unwrap();
+    for caller in callers {
+        assert!(caller.await.unwrap().unwrap().is_some());
+    }
+}
+
 /// Callers that go away in the middle of a statement cost no connection, and what they began is carried out or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_that_go_away_leave_the_connection_good() {

@@ -45,7 +45,9 @@ async fn every_operation_is_one_round_trip() {
     let proxy = Proxy::to(database.server().port()).await;
     let url = format!("{}?sslmode=disable", database.url_by(proxy.port));
     let store = PostgresStore::connect(&url, Options { connections: 1, ..options() }).await.unwrap();
+    // The connections are there.
     store.ping().await.unwrap();
+    store.publish(b"first").await.unwrap();
     let mut counted = Counted { store, proxy, warm: false };
     for round in 0..3 {
         sessions(&counted, round * 100).await;

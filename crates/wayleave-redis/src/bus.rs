@@ -18,7 +18,7 @@ use wayleave_core::ports::{Bus, Listener, MAX_BUS_MESSAGE, StoreError};
 
 use crate::error::{Refused, answered};
 use crate::keys::Place;
-use crate::link::Node;
+use crate::link::{Errand, Node};
 use crate::store::RedisStore;
 
 /// How many messages wait for a listener at most.
@@ -66,11 +66,11 @@ impl RedisStore {
         let mut publish = redis::cmd(if self.link.is_one_server() { "PUBLISH" } else { "SPUBLISH" });
         publish.arg(self.channel()).arg(message);
         let commands = [mark, publish];
-        let mut answers = self.link.node_of(Place::Bus).await?.pipeline(&commands, true).await?;
+        let mut answers = self.link.node_of(Place::Bus).await?.pipeline(&commands, Errand::Publish).await?;
         if answers.iter().any(is_moved) {
             // Nobody has it yet.
             self.link.doubt();
-            answers = self.link.node_of(Place::Bus).await?.pipeline(&commands, true).await?;
+            answers = self.link.node_of(Place::Bus).await?.pipeline(&commands, Errand::Publish).await?;
         }
         for answer in answers {
             if let Value::ServerError(error) = answer {

@@ -25,7 +25,7 @@ mod probe;
 
 pub(crate) use address::Address;
 use cluster::Cluster;
-pub(crate) use node::Node;
+pub(crate) use node::{Errand, Node};
 
 /// One run of a script.
 #[derive(Clone)]

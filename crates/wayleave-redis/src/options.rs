@@ -78,6 +78,7 @@ pub struct Options {
     /// What an acknowledged write survives.
     pub replication: Replication,
     /// How many connections to each master at most, at least 1; as many again for reads where writes wait for a replica.
+    /// The bus has its own: at most two for publishing, and one for each listener.
     pub connections: u32,
     /// How many operations may be on their way at once; one more waits for `timeout` and fails as unavailable then.
     pub most_in_flight: u32,

@@ -19,6 +19,7 @@ use wayleave_core::seal::{KeyId, KeyRing, SealingKey};
 use wayleave_redis::{Options, RedisStore, Replication, Servers};
 use wayleave_testkit::servers::redis::{Redis, RedisCluster, own_prefix};
 
+mod acknowledgement;
 mod bus;
 mod cluster;
 mod conformance;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use wayleave_core::ports::StoreError;
 
 use super::probe::Role;
-use super::{Address, Broken, Call, Node, answer, in_time, may_be_repeated};
+use super::{Address, Broken, Call, Errand, Node, answer, in_time, may_be_repeated};
 use crate::error::{OpenError, Refused};
 use crate::keys::Place;
 use crate::options::Options;
@@ -226,7 +226,7 @@ impl Cluster {
     async fn ask(&self, node: &Arc<Node>) -> Result<Map, StoreError> {
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let answer = node.pipeline(&[command], false).await?.pop();
+        let answer = node.pipeline(&[command], Errand::Read).await?.pop();
         let ranges = answer.and_then(|answer| read_ranges(&answer)).filter(|ranges| !ranges.is_empty());
         let mut map = Map::default();
         for (first, last, host, port) in ranges.ok_or(Refused::Answer)? {

@@ -23,9 +23,21 @@ pub(crate) struct Node {
     timeout: Duration,
     client_name: Box<str>,
     /// Where writes wait for a replica, whatever else is asked on their connection waits with them. So reads have seats
-    /// of their own then.
+    /// of their own then, and what other nodes must hear always has.
     seats: Seats,
     for_reads: Option<Seats>,
+    for_messages: Seats,
+}
+
+/// What is sent together to a server.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Nothing in it writes.
+    Read,
+    /// Something in it may write.
+    Write,
+    /// It writes, and is a message to the other nodes.
+    Publish,
 }
 
 /// Places of connections, taken in turn.
@@ -49,13 +61,11 @@ struct Connection {
 
 /// How long nobody tries to connect after it has failed. Meanwhile operations fail at once instead of queueing.
 const BACKOFF: Duration = Duration::from_millis(100);
+/// How many connections are for messages: one, and another for when that one does not answer.
+const FOR_MESSAGES: u32 = 2;
 
 impl Node {
     pub(crate) fn new(address: &Address, options: &Options, role: Role) -> Arc<Self> {
-        let seats = || Seats {
-            seats: (0..options.connections.max(1)).map(|_| Mutex::default()).collect(),
-            next: AtomicUsize::new(0),
-        };
         let writes_wait = matches!(options.replication, Replication::OneReplica { .. });
         Arc::new(Self {
             address: address.clone(),
@@ -63,8 +73,9 @@ impl Node {
             replication: options.replication,
             timeout: options.timeout,
             client_name: options.prefix.clone(),
-            seats: seats(),
-            for_reads: writes_wait.then(seats),
+            seats: Seats::new(options.connections),
+            for_reads: writes_wait.then(|| Seats::new(options.connections)),
+            for_messages: Seats::new(FOR_MESSAGES),
         })
     }
 
@@ -85,15 +96,15 @@ impl Node {
     /// Runs scripts on one connection, one after the other, in one round trip. Where the server does not know them (it
     /// was restarted, or has just become the master), they are sent in full, in a second one.
     pub(crate) async fn run(&self, calls: &[Call]) -> Result<Vec<Value>, Broken> {
-        let writes = calls.iter().any(|call| call.script.writes());
+        let errand = if calls.iter().any(|call| call.script.writes()) { Errand::Write } else { Errand::Read };
         let brief: Vec<_> = calls.iter().map(Call::brief).collect();
-        let mut answers = self.pipeline(&brief, writes).await?;
+        let mut answers = self.pipeline(&brief, errand).await?;
         let unknown: Vec<_> = (0..).zip(&answers).filter(|(_, answer)| is_unknown(answer)).map(|(at, _)| at).collect();
         if unknown.is_empty() {
             return Ok(answers);
         }
         let whole: Vec<_> = unknown.iter().filter_map(|at| calls.get(*at)).map(Call::whole).collect();
-        let second = match self.pipeline(&whole, writes).await {
+        let second = match self.pipeline(&whole, errand).await {
             // Those that it knew were carried out.
             Err(Broken::NotSent(error)) if unknown.len() < calls.len() => return Err(Broken::Lost(error)),
             second => second?,
@@ -106,9 +117,13 @@ impl Node {
         Ok(answers)
     }
 
-    /// Sends plain commands in one round trip; with `writes`, their acknowledgement by a replica belongs to it.
-    pub(crate) async fn pipeline(&self, commands: &[redis::Cmd], writes: bool) -> Result<Vec<Value>, Broken> {
-        let seats = self.for_reads.as_ref().filter(|_| !writes).unwrap_or(&self.seats);
+    /// Sends plain commands in one round trip; where they write, their acknowledgement by a replica belongs to it.
+    pub(crate) async fn pipeline(&self, commands: &[redis::Cmd], errand: Errand) -> Result<Vec<Value>, Broken> {
+        let (seats, writes) = match errand {
+            Errand::Read => (self.for_reads.as_ref().unwrap_or(&self.seats), false),
+            Errand::Write => (&self.seats, true),
+            Errand::Publish => (&self.for_messages, true),
+        };
         let mut connection = self.connection_in(seats).await.map_err(Broken::NotSent)?;
         let mut pipeline = redis::pipe();
         for command in commands {
@@ -235,6 +250,11 @@ impl Node {
 }
 
 impl Seats {
+    /// So many, at least one.
+    fn new(number: u32) -> Self {
+        Self { seats: (0..number.max(1)).map(|_| Mutex::default()).collect(), next: AtomicUsize::new(0) }
+    }
+
     /// A connection that is there.
     fn open_one(&self) -> Option<Connection> {
         self.seats.iter().find_map(|seat| seat.try_lock().ok()?.connection.clone().filter(Connection::is_open))

@@ -8,6 +8,7 @@ use wayleave_core::time::Timestamp;
 
 use super::everywhere::Limited;
 use crate::error::{Refused, answered};
+use crate::link::Errand;
 use crate::reply::report_broken;
 use crate::scripts;
 use crate::store::RedisStore;
@@ -45,7 +46,7 @@ impl RedisStore {
             let mut command = redis::cmd("SET");
             // Not the base itself: that it is never there is what the Cluster's redirections rest on.
             command.arg(format!("{}ping", self.keys.base(*place))).arg("").arg("PX").arg(60_000);
-            let answers = share.node.pipeline(&[command], true).await;
+            let answers = share.node.pipeline(&[command], Errand::Write).await;
             let answers = answers.inspect_err(|_| self.link.doubt())?;
             match answers.into_iter().next() {
                 Some(redis::Value::Okay) => {}
