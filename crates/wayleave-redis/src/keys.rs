@@ -11,6 +11,7 @@
 //! P:{T}:e:<kind>      ids by end                                    P:{T}:k            the kinds that there are
 //! P:{T}:p             ids with a sealed pair, by its age
 //! P:{<purpose>}:e     keys of tickets by expiry                     P:{<purpose>}:v    their sealed payloads
+//! P:{..}:mark         for replicas to acknowledge: see scripts/mark.lua
 //! ```
 //!
 //! Ids, hashes and families are in bytes, not in text. Scripts are given `P:{T}:` as their key, which itself is never there:

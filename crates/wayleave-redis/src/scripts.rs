@@ -3,18 +3,50 @@
 
 use std::sync::LazyLock;
 
+use crate::options::Replication;
+
 /// One script.
 pub(crate) struct Script {
+    plain: Text,
+    /// For scripts that write: the same, and a write whatever came of it, for replicas to acknowledge.
+    marking: Option<Text>,
+}
+
+/// What is sent of a script.
+pub(crate) struct Text {
     text: String,
     hash: String,
-    writes: bool,
 }
 
 impl Script {
-    fn new(parts: &[&str], writes: bool) -> Self {
-        let text = parts.concat();
+    fn reading(shared: &str, body: &str) -> Self {
+        Self { plain: Text::new(format!("{shared}{body}")), marking: None }
+    }
+
+    /// `base` says in Lua what the mark's key begins with: that of something that the script's server holds.
+    fn writing(shared: &str, body: &str, base: &str) -> Self {
+        let marking = format!("{shared}local function work()\n{body}end\nlocal base = {base}\n{MARK}");
+        Self { marking: Some(Text::new(marking)), ..Self::reading(shared, body) }
+    }
+
+    /// As servers with such replication are to run it.
+    pub(crate) fn text(&self, replication: Replication) -> &Text {
+        match (replication, &self.marking) {
+            (Replication::OneReplica { .. }, Some(marking)) => marking,
+            (Replication::OneReplica { .. } | Replication::Unacknowledged, _) => &self.plain,
+        }
+    }
+
+    /// Whether it may change something.
+    pub(crate) const fn writes(&self) -> bool {
+        self.marking.is_some()
+    }
+}
+
+impl Text {
+    fn new(text: String) -> Self {
         let hash = redis::Script::new(&text).get_hash().to_owned();
-        Self { text, hash, writes }
+        Self { text, hash }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -25,34 +57,36 @@ impl Script {
     pub(crate) fn hash(&self) -> &str {
         &self.hash
     }
-
-    /// Whether it may change something.
-    pub(crate) const fn writes(&self) -> bool {
-        self.writes
-    }
 }
 
 const COMMON: &str = include_str!("scripts/common.lua");
-const PAGE: &str = include_str!("scripts/page.lua");
+const LISTS: &str = concat!(include_str!("scripts/common.lua"), include_str!("scripts/page.lua"));
+const MARK: &str = include_str!("scripts/mark.lua");
+
+/// Where the mark is of a script that names its key.
+const KEY: &str = "KEYS[1]";
+/// And of one that goes over cells, of which there may be none, and tickets.
+const CELLS: &str = "ARGV[2] == '' and ARGV[6] or base_of(ARGV[1], string.byte(ARGV[2]))";
 
 macro_rules! scripts {
-    ($($name:ident = $writes:literal, [$($part:expr),+];)+) => {
-        $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(&[$($part),+], $writes));)+
+    ($($name:ident = $kind:ident($shared:expr, $body:literal $(, $base:expr)?);)+) => {
+        $(pub(crate) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::$kind($shared, include_str!($body) $(, $base)?));)+
     };
 }
 
 scripts! {
-    FIND = false, [COMMON, include_str!("sessions/find.lua")];
-    INSERT = true, [COMMON, include_str!("sessions/insert.lua")];
-    UPDATE = true, [COMMON, include_str!("sessions/update.lua")];
-    ROTATE = true, [COMMON, include_str!("sessions/rotate.lua")];
-    ERASE_PAIRS = true, [COMMON, include_str!("sessions/erase_pairs.lua")];
-    REVOKE = true, [COMMON, include_str!("sessions/revoke.lua")];
-    TOUCH = true, [COMMON, include_str!("sessions/touch.lua")];
-    LIST = false, [COMMON, PAGE, include_str!("sessions/list.lua")];
-    LIST_ALL = false, [COMMON, PAGE, include_str!("sessions/list_all.lua")];
-    CENSUS = false, [COMMON, include_str!("sessions/census.lua")];
-    SWEEP = true, [COMMON, include_str!("sessions/sweep.lua")];
-    DEPOSIT = true, [include_str!("tickets/deposit.lua")];
-    TAKE = true, [include_str!("tickets/take.lua")];
+    FIND = reading(COMMON, "sessions/find.lua");
+    INSERT = writing(COMMON, "sessions/insert.lua", KEY);
+    UPDATE = writing(COMMON, "sessions/update.lua", KEY);
+    ROTATE = writing(COMMON, "sessions/rotate.lua", KEY);
+    ERASE_PAIRS = writing(COMMON, "sessions/erase_pairs.lua", CELLS);
+    REVOKE = writing(COMMON, "sessions/revoke.lua", KEY);
+    TOUCH = writing(COMMON, "sessions/touch.lua", KEY);
+    LIST = reading(LISTS, "sessions/list.lua");
+    LIST_ALL = reading(LISTS, "sessions/list_all.lua");
+    CENSUS = reading(COMMON, "sessions/census.lua");
+    SWEEP = writing(COMMON, "sessions/sweep.lua", CELLS);
+    DEPOSIT = writing("", "tickets/deposit.lua", KEY);
+    TAKE = writing("", "tickets/take.lua", KEY);
 }

@@ -97,14 +97,14 @@ impl Node {
     /// was restarted, or has just become the master), they are sent in full, in a second one.
     pub(crate) async fn run(&self, calls: &[Call]) -> Result<Vec<Value>, Broken> {
         let errand = if calls.iter().any(|call| call.script.writes()) { Errand::Write } else { Errand::Read };
-        let brief: Vec<_> = calls.iter().map(Call::brief).collect();
+        let brief: Vec<_> = calls.iter().map(|call| call.brief(self.replication)).collect();
         let mut answers = self.pipeline(&brief, errand).await?;
         let unknown: Vec<_> = (0..).zip(&answers).filter(|(_, answer)| is_unknown(answer)).map(|(at, _)| at).collect();
         if unknown.is_empty() {
             return Ok(answers);
         }
-        let whole: Vec<_> = unknown.iter().filter_map(|at| calls.get(*at)).map(Call::whole).collect();
-        let second = match self.pipeline(&whole, errand).await {
+        let whole = unknown.iter().filter_map(|at| calls.get(*at)).map(|call| call.whole(self.replication));
+        let second = match self.pipeline(&whole.collect::<Vec<_>>(), errand).await {
             // Those that it knew were carried out.
             Err(Broken::NotSent(error)) if unknown.len() < calls.len() => return Err(Broken::Lost(error)),
             second => second?,
@@ -278,13 +278,13 @@ fn is_unknown(answer: &Value) -> bool {
 
 impl Call {
     /// By the script's hash.
-    fn brief(&self) -> redis::Cmd {
-        self.command("EVALSHA", self.script.hash())
+    fn brief(&self, replication: Replication) -> redis::Cmd {
+        self.command("EVALSHA", self.script.text(replication).hash())
     }
 
     /// With the script itself, which the server then knows.
-    fn whole(&self) -> redis::Cmd {
-        self.command("EVAL", self.script.text())
+    fn whole(&self, replication: Replication) -> redis::Cmd {
+        self.command("EVAL", self.script.text(replication).text())
     }
 
     fn command(&self, name: &str, script: &str) -> redis::Cmd {
