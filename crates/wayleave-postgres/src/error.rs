@@ -62,6 +62,11 @@ pub(crate) fn lost_a_race(error: &sqlx::Error) -> bool {
     matches!(code(error).as_deref(), Some(SERIALIZATION_FAILURE | DEADLOCK_DETECTED))
 }
 
+/// Whether the statement was given up because somebody else had the lock for longer than `lock_timeout`.
+pub(crate) fn waited_in_vain(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some(LOCK_NOT_AVAILABLE)
+}
+
 /// Whether it was refused because there is such a row already.
 pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some(UNIQUE_VIOLATION)
@@ -84,6 +89,7 @@ pub(crate) fn spares_the_connection(error: &sqlx::Error) -> bool {
 const UNIQUE_VIOLATION: &str = "23505";
 const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK_DETECTED: &str = "40P01";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 const DISK_FULL: &str = "53100";
 const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
 const QUERY_CANCELED: &str = "57014";
@@ -106,15 +112,15 @@ pub(crate) enum Refused {
     /// The server did not answer in time.
     #[error("the server does not answer")]
     NoAnswer,
+    /// The server is a standby, which is behind the primary: a session that has ended there is still in it.
+    #[error("the server is a standby; the address has to be the primary's")]
+    Standby,
     /// The connection of a listener is gone.
     #[error("the connection to the bus was lost")]
     Lost,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
-    /// The server is a standby, which is behind the primary: a session that has ended there is still in it.
-    #[error("the server is a standby; the address has to be the primary's")]
-    Standby,
     /// A number does not fit into PostgreSQL's 64 signed bits.
     #[error("a number is too large to be stored")]
     OutOfRange,

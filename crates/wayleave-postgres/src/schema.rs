@@ -1,5 +1,9 @@
-//! The connection's set-up and the schema: migrated in one transaction, refused when a newer version made it such that
-//! this one cannot work with it.
+//! The connection's set-up and the schema: migrated in one transaction, without keeping nodes that serve from the tables,
+//! and refused when a newer version made it such that this one cannot work with it.
+
+use std::error::Error;
+use std::future::pending;
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -7,12 +11,18 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 use wayleave_core::ports::StoreError;
 
-use crate::error::{OpenError, Refused, failed};
+use crate::error::{OpenError, Refused, failed, lost_a_race, waited_in_vain};
 use crate::options::{Options, Schema};
 use crate::pool::to_primary;
 
-/// How long migrations of other nodes are waited for, and how long one's own may take: tables may be large.
+/// How long migrations of other nodes are waited for, and how long a statement of one's own may take: tables may be large.
 const MIGRATION_TIMEOUT: &str = "15min";
+/// How long a migration waits for a table that is in use. Everybody else who wants that table waits behind it meanwhile,
+/// so it is well below the patience of nodes that serve.
+const LOCK_TIMEOUT: &str = "1s";
+/// How long it lets the others go first before it tries again, and how often it does that.
+const STANDS_BACK: Duration = Duration::from_secs(3);
+const TRIES: u32 = 200;
 
 /// How every connection is set up.
 pub(crate) fn server(url: &str, options: &Options) -> Result<PgConnectOptions, OpenError> {
@@ -81,27 +91,69 @@ pub(crate) async fn prepare(server: &PgConnectOptions, options: &Options) -> Res
 }
 
 pub(crate) async fn migrate(server: &PgConnectOptions, options: &Options) -> Result<(), OpenError> {
-    let migrator = migrator();
     let mut connection = connect(server, options).await?;
     // Most nodes find that there is nothing to do, and need no lock for it.
     let state = State::of(&mut connection, &options.namespace).await?;
     state.check(known())?;
     if state.found < known() {
-        let mut transaction = connection.begin().await.map_err(failed)?;
-        let lock = lock_class(&options.namespace, "migrations");
-        let prepare = format!(
-            "SET LOCAL statement_timeout = '{MIGRATION_TIMEOUT}'; SELECT pg_advisory_xact_lock({lock}, 0); \
-             DO $$ BEGIN IF to_regnamespace('{0}') IS NULL THEN CREATE SCHEMA {0}; END IF; END $$",
-            options.namespace
-        );
-        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *transaction).await.map_err(failed)?;
-        State::of(&mut transaction, &options.namespace).await?.check(known())?;
-        // Not `run`: the compiler cannot see that the future of a generic `Acquire` is `Send` for every lifetime.
-        let run = migrator.run_direct(None, &mut *transaction, false).await;
-        run.map_err(|error| OpenError::Migration(error.into()))?;
-        transaction.commit().await.map_err(failed)?;
+        take_turn(&mut connection, options).await?;
+        migrate_patiently(&mut connection, options).await?;
     }
     Ok(connection.close().await.map_err(failed)?)
+}
+
+/// Waits until no other node migrates. The turn ends with the connection.
+async fn take_turn(connection: &mut PgConnection, options: &Options) -> Result<(), StoreError> {
+    let lock = lock_class(&options.namespace, "migrations");
+    let take = format!(
+        "SET statement_timeout = '{MIGRATION_TIMEOUT}'; SET lock_timeout = 0; SELECT pg_advisory_lock({lock}, 0); \
+         SET lock_timeout = '{LOCK_TIMEOUT}'"
+    );
+    sqlx::raw_sql(AssertSqlSafe(take)).execute(connection).await.map(drop).map_err(failed)
+}
+
+async fn migrate_patiently(connection: &mut PgConnection, options: &Options) -> Result<(), OpenError> {
+    for _ in 1..TRIES {
+        match migrate_once(connection, options).await {
+            Err(error) if gave_way(&error) => {
+                tracing::info!("the migration waits until a table that it changes is not in use");
+                timeout(STANDS_BACK, pending::<()>()).await.ok();
+            }
+            outcome => return outcome,
+        }
+    }
+    migrate_once(connection, options).await
+}
+
+async fn migrate_once(connection: &mut PgConnection, options: &Options) -> Result<(), OpenError> {
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    match migrate_in(&mut transaction, options).await {
+        Ok(()) => Ok(transaction.commit().await.map_err(failed)?),
+        Err(error) => {
+            // At once, since others wait for what it holds. If that fails, the connection is gone, and all of it with it.
+            transaction.rollback().await.ok();
+            Err(error)
+        }
+    }
+}
+
+async fn migrate_in(transaction: &mut PgConnection, options: &Options) -> Result<(), OpenError> {
+    let prepare = format!(
+        "DO $$ BEGIN IF to_regnamespace('{0}') IS NULL THEN CREATE SCHEMA {0}; END IF; END $$",
+        options.namespace
+    );
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *transaction).await.map_err(failed)?;
+    State::of(transaction, &options.namespace).await?.check(known())?;
+    // Not `run`: the compiler cannot see that the future of a generic `Acquire` is `Send` for every lifetime.
+    let run = migrator().run_direct(None, transaction, false).await;
+    run.map_err(|error| OpenError::Migration(error.into()))
+}
+
+/// Whether a migration stood back for somebody who uses a table.
+fn gave_way(error: &OpenError) -> bool {
+    std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source())
+        .filter_map(|error| error.downcast_ref())
+        .any(|error| lost_a_race(error) || waited_in_vain(error))
 }
 
 async fn connect(server: &PgConnectOptions, options: &Options) -> Result<PgConnection, StoreError> {

@@ -1,6 +1,7 @@
 //! The schema: made by the first, awaited by the others, shared with older and newer versions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wayleave_conformance::fixtures::{BASE, by_id, full, refresh_key, rotation};
 use wayleave_core::ports::{Insert, Rotate, SessionStore, StoreError, Update};
@@ -50,6 +51,46 @@ async fn nodes_that_start_together_share_the_work() {
         node.await.unwrap();
     }
     assert_eq!(database.psql("SELECT count(*) FROM wayleave.sessions").unwrap(), "12");
+}
+
+/// A migration that needs a table waits for those who use it, and nobody waits behind it: while a long query goes over the
+/// sessions, nodes that serve go on, and afterwards the schema is migrated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_migration_that_waits_keeps_nobody_waiting() {
+    let database = Arc::new(database());
+    let patience = Duration::from_secs(4);
+    let impatient = Options { acquire_timeout: patience, statement_timeout: patience, ..options() };
+    let serving = PostgresStore::connect(&database.url(), impatient).await.unwrap();
+    put(&serving, 1).await;
+    // Whatever is migrated from now on changes the table of sessions.
+    database
+        .psql(
+            "CREATE FUNCTION locks() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+             LOCK TABLE wayleave.sessions IN ACCESS EXCLUSIVE MODE; END $$; \
+             CREATE EVENT TRIGGER locks ON ddl_command_start EXECUTE FUNCTION locks()",
+        )
+        .unwrap();
+    let query = std::thread::spawn({
+        let database = Arc::clone(&database);
+        move || database.psql("BEGIN; LOCK TABLE wayleave.sessions IN ACCESS SHARE MODE; SELECT pg_sleep(9); COMMIT")
+    });
+    while database.psql("SELECT count(*) FROM pg_locks WHERE relation = 'wayleave.sessions'::regclass").unwrap() == "0"
+    {
+    }
+    let migration = tokio::spawn({
+        let url = database.url();
+        let next = Options { namespace: "next".into(), ..options() };
+        async move { PostgresStore::migrate(&url, &next).await }
+    });
+    let mut beside_it = 0;
+    while !migration.is_finished() {
+        assert!(holds(&serving, 1).await);
+        beside_it += u32::from(!query.is_finished());
+    }
+    migration.await.unwrap().unwrap();
+    query.join().unwrap().unwrap();
+    assert!(beside_it > 3, "{beside_it} lookups while the migration waited");
+    assert_eq!(database.psql("SELECT to_regclass('next.sessions') IS NOT NULL").unwrap(), "t");
 }
 
 /// A newer version adds columns, tables and migrations of its own; this one goes on beside it, also on connections and
