@@ -78,7 +78,9 @@ impl Listener for Connected {
                 Ok(Some(message)) => {
                     silence.reset();
                     match STANDARD.decode(message.payload()) {
-                        Ok(message) => return Ok(message.into()),
+                        Ok(message) if message.len() <= MAX_BUS_MESSAGE => return Ok(message.into()),
+                        // No node said it, and it may stand for what one did.
+                        Ok(_) => break Refused::Lost.into(),
                         Err(_) => tracing::warn!("left a notification out that is none of ours"),
                     }
                     continue;

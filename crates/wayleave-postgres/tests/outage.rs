@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{interval, timeout};
 use wayleave_conformance::fixtures::{BASE, by_id, person, record};
-use wayleave_core::ports::{Bus as _, Insert, Lookup, Scope, SessionStore, StoreError};
+use wayleave_core::ports::{Bus as _, Insert, Lookup, MAX_BUS_MESSAGE, Scope, SessionStore, StoreError};
 use wayleave_core::record::Record;
 use wayleave_postgres::{Options, PostgresStore};
 use wayleave_testkit::servers::postgres::Postgres;
@@ -202,6 +202,26 @@ async fn silence_is_no_answer() {
     proxy.silence(false);
     assert!(find(1).await.unwrap().is_some());
     assert!(matches!(listener.next().await, Err(StoreError::Unavailable(_))), "it was connected anew");
+}
+
+/// What is larger than any message of a node is not handed on, and may stand for one: it is a loss. What is no message at
+/// all is left out.
+#[tokio::test]
+async fn a_message_that_is_too_large_is_a_loss() {
+    let database = database();
+    let store = PostgresStore::connect(&database.url(), options()).await.unwrap();
+    let mut listener = store.listen().await.unwrap();
+    let notify = |payload: &str| database.psql(&format!("SELECT pg_notify('wayleave', {payload})")).map(drop).unwrap();
+    let of_length = |length| format!("replace(encode(repeat('x', {length})::bytea, 'base64'), E'\\n', '')");
+    notify("'not base64'");
+    notify(&of_length(MAX_BUS_MESSAGE));
+    assert_eq!(listener.next().await.unwrap().len(), MAX_BUS_MESSAGE);
+    notify(&of_length(MAX_BUS_MESSAGE + 1));
+    notify(&of_length(1));
+    for _ in 0..2 {
+        let told = listener.next().await;
+        assert!(matches!(told, Err(StoreError::Unavailable(Some(_)))), "{told:?}");
+    }
 }
 
 /// R169: callers beyond the connections wait a while and are turned away then; a statement that waits for a lock too

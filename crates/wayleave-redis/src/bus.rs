@@ -5,7 +5,7 @@
 //! the listener does not keep up, messages may be missing, and it says so and ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,8 +21,9 @@ use crate::keys::Place;
 use crate::link::{Errand, Node};
 use crate::store::RedisStore;
 
-/// How many messages wait for a listener at most.
+/// How many messages wait for a listener at most, and how many bytes of them.
 const WAITING: usize = 16_384;
+const WAITING_BYTES: usize = 16 << 20;
 /// How long the key lasts that shows whether the master takes writes.
 const MARK_MILLIS: u64 = 24 * 3_600_000;
 /// How often a listener asks whether its server still is the master. A server that vanished is noticed after that and
@@ -82,9 +83,9 @@ impl RedisStore {
 
     async fn listen_at(&self, node: &Arc<Node>) -> Result<BusListener, StoreError> {
         let (sender, messages) = mpsc::channel(WAITING);
-        let overflowed = Arc::new(AtomicBool::new(false));
-        let full = Arc::clone(&overflowed);
-        let pushed = move |push: PushInfo| deliver(&sender, &full, push);
+        let waiting = Arc::new(Waiting::default());
+        let counted = Arc::clone(&waiting);
+        let pushed = move |push: PushInfo| deliver(&sender, &counted, push);
         let mut connection = node.listen(pushed).await?;
         let mut subscribe = redis::cmd(if self.link.is_one_server() { "SUBSCRIBE" } else { "SSUBSCRIBE" });
         subscribe.arg(self.channel());
@@ -96,24 +97,35 @@ impl RedisStore {
             Ok(()) | Err(StoreError::Full) => {}
             Err(error) => return Err(error),
         }
-        Ok(BusListener { messages, overflowed, lost: false, watch: tokio::spawn(watch(connection, check)) })
+        Ok(BusListener { messages, waiting, lost: false, watch: tokio::spawn(watch(connection, check)) })
     }
 }
 
-/// Hands a message on. Whatever else is pushed, but for the confirmation, means that messages may be missing.
-fn deliver(sender: &mpsc::Sender<Message>, overflowed: &AtomicBool, push: PushInfo) -> Result<(), SendError> {
+/// What waits for a listener, besides the messages themselves.
+#[derive(Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    overflowed: AtomicBool,
+}
+
+/// Hands a message on. Whatever else is pushed, but for the confirmation, means that messages may be missing; so does one
+/// that is too large to be of a node.
+fn deliver(sender: &mpsc::Sender<Message>, waiting: &Waiting, push: PushInfo) -> Result<(), SendError> {
     let message = match push.kind {
         PushKind::Subscribe | PushKind::SSubscribe => return Ok(()),
         PushKind::Message | PushKind::SMessage => match push.data.into_iter().nth(1) {
-            Some(Value::BulkString(message)) => Message::Said(message.into()),
+            Some(Value::BulkString(message)) if message.len() <= MAX_BUS_MESSAGE => Message::Said(message.into()),
             _ => Message::Lost,
         },
         _ => Message::Lost,
     };
-    sender.try_send(message).map_err(|_| {
-        overflowed.store(true, Ordering::Release);
-        SendError
-    })
+    let length = message.len();
+    let fits = waiting.bytes.fetch_add(length, Ordering::AcqRel) + length <= WAITING_BYTES;
+    if fits && sender.try_send(message).is_ok() {
+        return Ok(());
+    }
+    waiting.overflowed.store(true, Ordering::Release);
+    Err(SendError)
 }
 
 fn is_moved(answer: &Value) -> bool {
@@ -123,6 +135,15 @@ fn is_moved(answer: &Value) -> bool {
 enum Message {
     Said(Box<[u8]>),
     Lost,
+}
+
+impl Message {
+    fn len(&self) -> usize {
+        match self {
+            Self::Said(message) => message.len(),
+            Self::Lost => 0,
+        }
+    }
 }
 
 /// Keeps the connection, and gives it up as soon as the server does not take a write: then it is not, or no longer, the
@@ -151,7 +172,7 @@ async fn ask(connection: &mut MultiplexedConnection, command: &redis::Cmd) -> Re
 
 struct BusListener {
     messages: mpsc::Receiver<Message>,
-    overflowed: Arc<AtomicBool>,
+    waiting: Arc<Waiting>,
     lost: bool,
     watch: JoinHandle<()>,
 }
@@ -160,9 +181,10 @@ struct BusListener {
 impl Listener for BusListener {
     async fn next(&mut self) -> Result<Box<[u8]>, StoreError> {
         if !self.lost
-            && !self.overflowed.load(Ordering::Acquire)
+            && !self.waiting.overflowed.load(Ordering::Acquire)
             && let Some(Message::Said(message)) = self.messages.recv().await
         {
+            self.waiting.bytes.fetch_sub(message.len(), Ordering::AcqRel);
             return Ok(message);
         }
         self.lost = true;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use wayleave_conformance::bus::Nodes;
-use wayleave_core::ports::{Bus, Listener, StoreError};
+use wayleave_core::ports::{Bus, Listener, MAX_BUS_MESSAGE, StoreError};
 use wayleave_redis::{Options, RedisStore, Servers};
 use wayleave_testkit::servers::redis::{Redis, RedisCluster};
 
@@ -75,36 +75,62 @@ async fn a_server_that_hangs_is_noticed() {
     assert_lost(&mut listener, Duration::from_secs(10)).await;
 }
 
-/// A listener that does not keep up is told so, and costs no more memory than that.
+/// A listener that does not keep up is told so, and costs no more memory than that: not for many messages, and not for
+/// large ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_that_does_not_keep_up_is_told() {
-    let server = Redis::private(&[]).unwrap();
-    let store = Arc::new(RedisStore::open(options(Servers::single(server.url()))).await.unwrap());
-    let mut listener = store.listen().await.unwrap();
-    let publishers: Vec<_> = (0..8)
-        .map(|_| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                for _ in 0..2_200 {
-                    store.publish(b"much").await.unwrap();
-                }
+    for (messages, message, most) in
+        [(2_200, &b"much"[..], 17_000), (400, &[7; MAX_BUS_MESSAGE], (16 << 20) / MAX_BUS_MESSAGE)]
+    {
+        let server = Redis::private(&[]).unwrap();
+        let store = Arc::new(RedisStore::open(options(Servers::single(server.url()))).await.unwrap());
+        let mut listener = store.listen().await.unwrap();
+        let publishers: Vec<_> = (0..8)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    for _ in 0..messages {
+                        store.publish(message).await.unwrap();
+                    }
+                })
             })
-        })
-        .collect();
-    for publisher in publishers {
-        publisher.await.unwrap();
-    }
-    // The last of them may still be on its way to the listener.
-    let mut heard = 0;
-    let told = loop {
-        match timeout(Duration::from_secs(10), listener.next()).await.expect("neither message nor loss") {
-            Ok(_) => heard += 1,
-            Err(told) => break told,
+            .collect();
+        for publisher in publishers {
+            publisher.await.unwrap();
         }
-        assert!(heard <= 17_000, "more than may wait");
+        // The last of them may still be on its way to the listener.
+        let mut heard = 0;
+        let told = loop {
+            match timeout(Duration::from_secs(10), listener.next()).await.expect("neither message nor loss") {
+                Ok(_) => heard += 1,
+                Err(told) => break told,
+            }
+            assert!(heard <= most, "more than may wait");
+        };
+        assert!(matches!(told, StoreError::Unavailable(_)), "{told:?}");
+        assert_lost(&mut listener, Duration::from_secs(1)).await;
+    }
+}
+
+/// What is larger than any message of a node is not handed on, and may stand for one: it is a loss.
+#[tokio::test]
+async fn a_message_that_is_too_large_is_a_loss() {
+    let server = Redis::private(&[]).unwrap();
+    let options = options(Servers::single(server.url()));
+    let store = RedisStore::open(options.clone()).await.unwrap();
+    let mut listener = store.listen().await.unwrap();
+    let publish = async |length| {
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(format!("{}:{{bus}}:", options.prefix)).arg(vec![7_u8; length]);
+        let heard: u32 = publish.query_async(&mut raw(&server.url()).await).await.unwrap();
+        assert_eq!(heard, 1);
     };
-    assert!(matches!(told, StoreError::Unavailable(_)), "{told:?}");
-    assert_lost(&mut listener, Duration::from_secs(1)).await;
+    publish(MAX_BUS_MESSAGE).await;
+    assert_eq!(listener.next().await.unwrap().len(), MAX_BUS_MESSAGE);
+    publish(MAX_BUS_MESSAGE + 1).await;
+    assert_lost(&mut listener, Duration::from_secs(10)).await;
+    publish(1).await;
+    assert_lost(&mut listener, Duration::from_secs(10)).await;
 }
 
 /// When another node takes the channel's hash slot over, whoever listened at the old one is told.
