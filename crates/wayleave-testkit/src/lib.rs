@@ -11,6 +11,7 @@ pub mod failing_directory;
 pub mod failing_store;
 pub mod faults;
 pub mod link;
+pub mod opaque;
 pub mod servers;
 pub mod wrapped_store;
 
