@@ -96,6 +96,47 @@ struct Nobody {
     hash: StoredHash,
 }
 
+/// An attempt to sign in by something else than a password, as far as it is told whose it is.
+#[derive(Copy, Clone, Debug)]
+pub struct Attempt<'a> {
+    /// As [`SignIn::email`].
+    pub email: &'a str,
+    /// As [`SignIn::known_device`].
+    pub known_device: Option<[u8; 32]>,
+    /// As [`SignIn::strangers`].
+    pub strangers: Strangers,
+}
+
+/// What became of such an attempt.
+#[derive(Debug)]
+#[must_use]
+pub enum Admission {
+    /// It may be judged, and is counted as failed until [`PasswordAuthenticator::forgive`].
+    Counted(Box<Counted>),
+    /// There were too many attempts. Nothing was looked up.
+    Locked {
+        /// When the next one is allowed.
+        until: Timestamp,
+    },
+    /// The account does not know the browser, and strangers are turned away. Nothing was counted.
+    TurnedAway,
+}
+
+/// An attempt that is counted as failed.
+#[derive(Debug)]
+pub struct Counted {
+    /// The account that it is about, if there is one.
+    pub account: Option<Account>,
+    /// An id to look up where there is no account, so that the same is looked up: nobody has it.
+    pub nobody: AccountId,
+    /// What was counted.
+    pub counter: CounterKey,
+    /// Whether the account knows the browser that it came from.
+    pub known_device: bool,
+    /// Whether it was the last one allowed.
+    pub locks: bool,
+}
+
 /// Somebody who says who they are.
 struct Claim {
     account: Option<Account>,
@@ -155,26 +196,41 @@ impl PasswordAuthenticator {
             Err(busy) => return Ok(Outcome::Busy(busy)),
         };
         let now = self.ports.clock.now();
-        let address = email.parse::<EmailAddress>().ok();
-        let found = self.ports.accounts.by_email(address.as_ref().unwrap_or(&self.nobody.email)).await?;
-        let account = found.filter(|_| address.is_some());
-        let id = account.as_ref().map_or(&self.nobody.id, |account| &account.id);
-        let known_device = match known_device {
-            Some(device) if self.ports.devices.knows(id, device, now).await? => Some(device),
-            Some(_) | None => None,
-        };
-        match (strangers, &known_device) {
-            (Strangers::TurnedAway, None) => return Ok(Outcome::TurnedAway),
-            (Strangers::TurnedAway, Some(_)) | (Strangers::Admitted, _) => {}
+        match self.claim(Attempt { email, known_device, strangers }, now).await? {
+            Some(claim) => self.prove(claim, password, place, now).await,
+            None => Ok(Outcome::TurnedAway),
         }
-        let counter = match (&known_device, &address) {
-            (Some(device), _) => self.buckets.counter(&Bucket::Device(id, device)),
-            (None, Some(address)) => self.buckets.counter(&Bucket::Address(address)),
-            (None, None) => self.buckets.counter(&Bucket::Malformed(email)),
-        };
-        let absent = if address.is_some() { RefusedReason::UnknownAccount } else { RefusedReason::Malformed };
-        let claim = Claim { account, absent, counter, known_device: known_device.is_some() };
-        self.prove(claim, password, place, now).await
+    }
+
+    /// Counts an attempt to sign in by something else than a password, under the same counters and by the same rule: as
+    /// failed, since the server may never hear that it was. A successful one is to be [forgiven](Self::forgive).
+    ///
+    /// # Errors
+    /// As [`Self::sign_in`].
+    pub async fn admit(&self, attempt: Attempt<'_>) -> Result<Admission, Error> {
+        let now = self.ports.clock.now();
+        match self.claim(attempt, now).await? {
+            Some(claim) => self.count(claim, now).await,
+            None => Ok(Admission::TurnedAway),
+        }
+    }
+
+    /// As [`Self::admit`], of somebody who is signed in already: counted for the account, with its step-ups.
+    ///
+    /// # Errors
+    /// As [`Self::sign_in`].
+    pub async fn admit_step_up(&self, account: &AccountId) -> Result<Admission, Error> {
+        let claim = self.step_up_claim(account).await?;
+        self.count(claim, self.ports.clock.now()).await
+    }
+
+    /// Forgets the failures under a counter, after an attempt that was [admitted](Self::admit) has succeeded.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn forgive(&self, counter: CounterKey) -> Result<(), Error> {
+        self.ports.counters.clear(counter).await?;
+        Ok(())
     }
 
     /// Checks the password of somebody who is signed in already (R025). Counted for the account, apart from sign-ins.
@@ -187,9 +243,7 @@ impl PasswordAuthenticator {
             Err(busy) => return Ok(Outcome::Busy(busy)),
         };
         let now = self.ports.clock.now();
-        let counter = self.buckets.counter(&Bucket::StepUp(account));
-        let account = self.ports.accounts.by_id(account).await?;
-        let claim = Claim { account, absent: RefusedReason::UnknownAccount, counter, known_device: false };
+        let claim = self.step_up_claim(account).await?;
         self.prove(claim, password, place, now).await
     }
 
@@ -229,15 +283,16 @@ impl PasswordAuthenticator {
         Ok(Credential { secret: secret.into_bytes().into(), changed_at: self.ports.clock.now() })
     }
 
-    /// Puts `new` in the place of the password that was set at `set_at`, or of none, and makes the account forget every
-    /// known browser. `false`, and the password unchanged, when another was set meanwhile. Whoever calls this also ends
-    /// the account's other sessions (R097).
+    /// Puts `new` in the place of the secret for `method` that was set at `set_at`, or of none, and makes the account
+    /// forget every known browser. `false`, and the secret unchanged, when another was set meanwhile. Whoever calls this
+    /// also ends the account's other sessions (R097).
     ///
     /// # Errors
-    /// [`Error`]. The password is the old one then, unless the store failed in the last step.
+    /// [`Error`]. The secret is the old one then, unless the store failed in the last step.
     pub async fn exchange(
         &self,
         account: &AccountId,
+        method: Method,
         set_at: Option<Timestamp>,
         new: Credential,
     ) -> Result<bool, Error> {
@@ -245,9 +300,9 @@ impl PasswordAuthenticator {
         let earliest = set_at.map_or(Timestamp::MIN, |at| at.plus(TICK));
         let credential = Credential { changed_at: new.changed_at.max(earliest), ..new };
         // Before, because devices that are forgotten for nothing do no harm; and after, for the browser that came in by the
-        // old password meanwhile.
+        // old secret meanwhile.
         self.ports.devices.forget_all(account).await?;
-        let exchanged = self.ports.credentials.exchange(account, Method::Password, set_at, &credential).await?;
+        let exchanged = self.ports.credentials.exchange(account, method, set_at, &credential).await?;
         if exchanged {
             self.ports.devices.forget_all(account).await?;
         }
@@ -269,6 +324,51 @@ impl PasswordAuthenticator {
     #[must_use]
     pub fn load(&self) -> crate::hasher::Load {
         self.hasher.load()
+    }
+
+    /// Whose an attempt is, and what it counts for; `None` for a stranger who is turned away.
+    async fn claim(&self, attempt: Attempt<'_>, now: Timestamp) -> Result<Option<Claim>, Error> {
+        let Attempt { email, known_device, strangers } = attempt;
+        let address = email.parse::<EmailAddress>().ok();
+        let found = self.ports.accounts.by_email(address.as_ref().unwrap_or(&self.nobody.email)).await?;
+        let account = found.filter(|_| address.is_some());
+        let id = account.as_ref().map_or(&self.nobody.id, |account| &account.id);
+        let known_device = match known_device {
+            Some(device) if self.ports.devices.knows(id, device, now).await? => Some(device),
+            Some(_) | None => None,
+        };
+        match (strangers, &known_device) {
+            (Strangers::TurnedAway, None) => return Ok(None),
+            (Strangers::TurnedAway, Some(_)) | (Strangers::Admitted, _) => {}
+        }
+        let counter = match (&known_device, &address) {
+            (Some(device), _) => self.buckets.counter(&Bucket::Device(id, device)),
+            (None, Some(address)) => self.buckets.counter(&Bucket::Address(address)),
+            (None, None) => self.buckets.counter(&Bucket::Malformed(email)),
+        };
+        let absent = if address.is_some() { RefusedReason::UnknownAccount } else { RefusedReason::Malformed };
+        Ok(Some(Claim { account, absent, counter, known_device: known_device.is_some() }))
+    }
+
+    async fn step_up_claim(&self, account: &AccountId) -> Result<Claim, Error> {
+        let counter = self.buckets.counter(&Bucket::StepUp(account));
+        let account = self.ports.accounts.by_id(account).await?;
+        Ok(Claim { account, absent: RefusedReason::UnknownAccount, counter, known_device: false })
+    }
+
+    async fn count(&self, claim: Claim, now: Timestamp) -> Result<Admission, Error> {
+        let Claim { account, absent: _, counter, known_device } = claim;
+        let rule = *self.rule.read();
+        let (reservation, attempt) = self.lines.reserve(self.ports.counters.as_ref(), counter, rule, now).await?;
+        // Whoever stands in line need not wait for the proof, which may never come.
+        drop(attempt);
+        Ok(match reservation {
+            Reservation::Granted { remaining: _, locks } => {
+                let nobody = self.nobody.id.clone();
+                Admission::Counted(Box::new(Counted { account, nobody, counter, known_device, locks }))
+            }
+            Reservation::Locked { until } => Admission::Locked { until },
+        })
     }
 
     async fn prove(&self, claim: Claim, password: Password, place: Place, now: Timestamp) -> Result<Outcome, Error> {

@@ -15,7 +15,9 @@ mod password;
 mod requirements;
 mod stored;
 
-pub use authenticator::{Error, Options, PasswordAuthenticator, Ports, SetPasswordError, SignIn, Strangers};
+pub use authenticator::{
+    Admission, Attempt, Counted, Error, Options, PasswordAuthenticator, Ports, SetPasswordError, SignIn, Strangers,
+};
 pub use buckets::BucketKey;
 pub use hasher::{Busy, HashFailure, Hasher, HasherOptions, Load};
 pub use outcome::{Outcome, Refused, RefusedReason, Verified};

@@ -45,6 +45,8 @@ pub enum Demand {
     Nobody,
     /// A valid session, also one that may do nothing but choose a new password.
     AnySession,
+    /// A valid session with a recent sign-in, also one that may do nothing but choose a new password.
+    AnyFresh,
     /// A valid session.
     Session,
     /// A valid session with a recent sign-in.
@@ -400,7 +402,7 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
     match rules.demand {
         Demand::Nobody => {}
         Demand::Service => context.service = Some(Arc::new(service(app, &context, credential).await?)),
-        Demand::AnySession | Demand::Session | Demand::Fresh | Demand::Admin => {
+        Demand::AnySession | Demand::AnyFresh | Demand::Session | Demand::Fresh | Demand::Admin => {
             let session = context.prove(app).await.inspect_err(|error| {
                 *stale_cookie = context.is_stale_cookie(app, error);
             })?;
@@ -506,6 +508,7 @@ fn meets(app: &App, demand: Demand, session: &Session) -> Result<(), ApiError> {
         || session.fresh(max_age, app.now()).map_err(|_| ApiError::step_up(StepUp { acr_values: "1", max_age }));
     match demand {
         Demand::Nobody | Demand::Service | Demand::AnySession => Ok(()),
+        Demand::AnyFresh => fresh(),
         Demand::Session => settled(session),
         Demand::Fresh => {
             settled(session)?;

@@ -55,9 +55,41 @@ pub fn display_name(text: &str) -> Result<Box<str>, ApiError> {
         .ok_or_else(|| ApiError::validation(&[("name", "1 to 200 characters, none of them control characters")]))
 }
 
-/// Adds an account and its password, if it has one.
+/// What an account proves itself with.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// The hash of a password.
+    Password(Credential),
+    /// An OPAQUE enrolment.
+    Opaque(Credential),
+}
+
+impl Secret {
+    const fn method(&self) -> Method {
+        match self {
+            Self::Password(_) => Method::Password,
+            Self::Opaque(_) => Method::Opaque,
+        }
+    }
+
+    /// The method that it takes the place of, besides its own.
+    const fn supersedes(&self) -> Method {
+        match self {
+            Self::Password(_) => Method::Opaque,
+            Self::Opaque(_) => Method::Password,
+        }
+    }
+
+    const fn credential(&self) -> &Credential {
+        match self {
+            Self::Password(credential) | Self::Opaque(credential) => credential,
+        }
+    }
+}
+
+/// Adds an account and its secret, if it has one.
 ///
-/// The password comes first: a crash in between leaves one that belongs to nobody, never an account that has an
+/// The secret comes first: a crash in between leaves one that belongs to nobody, never an account that has an
 /// address and no way in.
 ///
 /// # Errors
@@ -65,17 +97,17 @@ pub fn display_name(text: &str) -> Result<Box<str>, ApiError> {
 pub async fn insert_account(
     directory: &Directory,
     account: &Account,
-    credential: Option<&Credential>,
+    secret: Option<&Secret>,
 ) -> Result<InsertAccount, StoreError> {
-    if let Some(credential) = credential {
-        directory.credentials.set(&account.id, Method::Password, credential).await?;
+    if let Some(secret) = secret {
+        directory.credentials.set(&account.id, secret.method(), secret.credential()).await?;
     }
     let inserted = directory.accounts.insert(account).await?;
-    match inserted {
-        InsertAccount::Done => {}
-        InsertAccount::Exists => {
-            directory.credentials.remove(&account.id, Method::Password).await?;
+    match (inserted, secret) {
+        (InsertAccount::Exists, Some(secret)) => {
+            directory.credentials.remove(&account.id, secret.method()).await?;
         }
+        (InsertAccount::Done, _) | (InsertAccount::Exists, None) => {}
     }
     Ok(inserted)
 }
@@ -126,18 +158,18 @@ pub async fn change_account_if(
     Err(ApiError::new(ErrorCode::Conflict))
 }
 
-/// An account and its password as they stood when somebody proved to be its owner.
+/// An account and its secret as they stood when somebody proved to be its owner.
 #[derive(Clone, Debug)]
 pub struct Proved {
     /// The account.
     pub account: AccountId,
     /// Its epoch.
     pub epoch: u64,
-    /// When its password was set, if it has one.
+    /// When its secret of the kind that is to be replaced was set, if it has one.
     pub set_at: Option<Timestamp>,
 }
 
-/// What becomes of the sessions that were opened with the password before.
+/// What becomes of the sessions that were opened with the secret before.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Before {
     /// They end.
@@ -146,21 +178,23 @@ pub enum Before {
     Stays,
 }
 
-/// Puts `new` in the place of the password that `proved` is about; `None` when the account or its password has moved
-/// since, so that of several who change it at once one succeeds, and an old password never overwrites a reset.
+/// Puts `new` in the place of the secret that `proved` is about, and of one of the other kind; `None` when the account or
+/// its secret has moved since, so that of several who change it at once one succeeds, and an old secret never overwrites
+/// a reset.
 ///
 /// The account's epoch moves first, and only from where the proof found it: from then on nothing that was opened or
-/// handed out before is good. Then the password is exchanged, and only for the one that was proved. Then the epoch moves
-/// once more, for whoever came in by the old password between the two. A crash in between has ended sessions and changed
-/// nothing else.
+/// handed out before is good. Then the secret is exchanged, and only for the one that was proved. Then the epoch moves
+/// once more, for whoever came in by the old secret between the two. A crash in between has ended sessions, and may leave
+/// both kinds of secret, the old password beside an OPAQUE enrolment or the other way round; whoever tries again removes
+/// it.
 ///
 /// # Errors
 /// 503 when the store cannot answer, 409 when too many change the account at once.
-pub async fn replace_password(
+pub async fn replace_secret(
     app: &App,
     proved: &Proved,
     before: Before,
-    new: Credential,
+    new: Secret,
 ) -> Result<Option<Account>, ApiError> {
     let Proved { account: id, epoch, set_at } = proved;
     let claimed = match before {
@@ -178,9 +212,12 @@ pub async fn replace_password(
     if let Some(subject) = claimed.subject() {
         app.manager.subject_changed(&subject).await?;
     }
-    if !app.passwords.exchange(id, *set_at, new).await? {
+    let (method, superseded) = (new.method(), new.supersedes());
+    let (Secret::Password(credential) | Secret::Opaque(credential)) = new;
+    if !app.passwords.exchange(id, method, *set_at, credential).await? {
         return Ok(None);
     }
+    app.directory.credentials.remove(id, superseded).await?;
     // Whoever demanded a change since demanded another one.
     let settled = change_account(app, id, |account| {
         if account.epoch == claimed.epoch {

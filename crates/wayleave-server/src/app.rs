@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::audit::{Entry, Recorder};
 use crate::cookies::Cookies;
 use crate::metrics::Metrics;
+use crate::opaque::Opaque;
 use crate::settings::PolicySettings;
 use crate::signing::SigningKeys;
 use crate::strangers::FailedAttempts;
@@ -97,6 +98,8 @@ pub struct App {
     pub directory: Directory,
     /// Passwords.
     pub passwords: PasswordAuthenticator,
+    /// OPAQUE, where it is turned on.
+    pub opaque: Option<Opaque>,
     /// How many attempts may fail in the whole deployment before strangers wait (A52).
     pub failed_attempts: Option<Arc<FailedAttempts>>,
     /// Other ways to sign in.

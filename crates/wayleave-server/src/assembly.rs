@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use wayleave::cluster::{BusKey, Cluster, ClusterParts, Coherence, Timing};
 use wayleave::jwt::Audience;
 use wayleave::{Options, Parts, Rules, SessionManager, SystemUptime};
-use wayleave_core::authentication::{Authority, Level, Method};
+use wayleave_core::authentication::{Authority, Level, Method, Prover};
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Bus, Clock, Entropy, StoreError};
+use wayleave_core::seal::KeyRing;
 use wayleave_core::subject::Namespace;
+use wayleave_opaque::InvalidKeyStretching;
 use wayleave_password::{BucketKey, Cost, Hasher, HasherOptions, Parameters, PasswordAuthenticator, Requirements};
 use wayleave_web::cookies::InvalidCookieSpec;
 use wayleave_web::csrf::CsrfKey;
@@ -26,6 +28,7 @@ use crate::app::{App, Provers, RouteOptions};
 use crate::audit::{ChainKey, Heads, Writer, WriterOptions};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::opaque::{self, IdentifierKey, Opaque};
 use crate::secrets::{MasterKeys, Purpose};
 use crate::settings::{Policy, PolicySettings};
 use crate::signing::SigningKeys;
@@ -70,6 +73,9 @@ pub enum StartError {
     /// The settings of passwords do not fit.
     #[error("the password settings do not fit: {0}")]
     Password(Box<str>),
+    /// The settings of OPAQUE do not fit.
+    #[error("the settings of OPAQUE do not fit: {0}")]
+    Opaque(#[from] InvalidKeyStretching),
     /// The settings of a cookie do not fit.
     #[error("the cookie settings do not fit: {0}")]
     Cookie(#[from] InvalidCookieSpec),
@@ -164,6 +170,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
     entropy.fill(&mut random).map_err(|_| StartError::Entropy)?;
     let authority = Authority::new(random);
     let password_prover = authority.prover(Method::Password, Level::ONE, Namespace::User);
+    let opaque_prover = authority.prover(Method::Opaque, Level::ONE, Namespace::User);
     let provers = Provers {
         link: authority.prover(Method::Link, Level::ONE, Namespace::User),
         service: authority.prover(Method::ServiceKey, Level::ONE, Namespace::External),
@@ -215,6 +222,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         wayleave_password::Options { rule: policy.current().policy.lockout(), requirements },
     )
     .map_err(|error| StartError::Password(error.to_string().into()))?;
+    let opaque = opaque(config, keys, &backend, &ring, opaque_prover, &*entropy).await?;
     let audit_key = keys.derive(Purpose::Audit);
     let (recorder, writer) = Writer::start(
         Arc::clone(&backend.directory.audit),
@@ -247,6 +255,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         store: Arc::clone(&backend.store),
         directory: backend.directory.clone(),
         passwords,
+        opaque,
         failed_attempts: edge::failed_attempts(config)?,
         provers,
         policy,
@@ -261,6 +270,25 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         entropy,
     });
     Ok(Assembly { app, tasks, backend })
+}
+
+/// OPAQUE, where the configuration has it on.
+async fn opaque(
+    config: &Config,
+    keys: &MasterKeys,
+    backend: &Backend,
+    ring: &Arc<KeyRing>,
+    prover: Prover,
+    entropy: &dyn Entropy,
+) -> Result<Option<Opaque>, StartError> {
+    if !config.opaque.enabled {
+        return Ok(None);
+    }
+    let key_stretching = config.opaque.key_stretching()?;
+    let setup = opaque::load(&*backend.directory.settings, ring, entropy).await.map_err(StartError::of_sealed)?;
+    let identifiers = IdentifierKey::new(keys.derive(Purpose::CredentialIdentifier));
+    let parts = opaque::Parts { setup, prover, identifiers, key_stretching, ring: Arc::clone(ring) };
+    Opaque::new(parts, entropy).map(Some).map_err(|_| StartError::Entropy)
 }
 
 /// This process as one of those on the bus, if there is one.

@@ -16,6 +16,7 @@ pub mod http;
 pub mod links;
 pub mod logging;
 pub mod metrics;
+pub mod opaque;
 mod openapi;
 pub mod router;
 pub mod routes;

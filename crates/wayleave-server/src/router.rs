@@ -18,7 +18,8 @@ use crate::gate::Gate;
 use crate::http::hosts::Hosts;
 use crate::http::rate_limit::RateLimit;
 use crate::routes::{
-    admin, csrf, health, introspection, own, password, registration, sessions, setup, sign_in, validation, verify,
+    admin, csrf, health, introspection, opaque, own, password, registration, sessions, setup, sign_in, validation,
+    verify,
 };
 use crate::unknown::UnknownCredentials;
 
@@ -84,7 +85,7 @@ pub fn table() -> Vec<Row> {
     use ActivityRule::{Asks, Counts};
     use Bodies::{Any, Json};
     use CsrfRule::{Handler, Origin, Token};
-    use Demand::{Admin, AnySession, Fresh, Nobody, Service, Session};
+    use Demand::{Admin, AnyFresh, AnySession, Fresh, Nobody, Service, Session};
 
     let row = |demand, csrf, activity, class, bodies, route| Row {
         rules: Rules { demand, csrf, activity }, class, bodies, route,
@@ -102,6 +103,13 @@ pub fn table() -> Vec<Row> {
         row(Session, Token,   Counts, Class::Login,     Json, routes!(password::step_up)),
         row(Nobody,  Token,   Asks,   Class::Register,  Json, routes!(setup::page)),
         row(Nobody,  Handler, Asks,   Class::Register,  Any,  routes!(setup::submit)),
+
+        row(Nobody,  Token,   Counts, Class::Login,     Json, routes!(opaque::register::start)),
+        row(Nobody,  Token,   Counts, Class::Register,  Json, routes!(opaque::register::finish)),
+        row(AnyFresh, Token,  Counts, Class::Login,     Json, routes!(opaque::change::start)),
+        row(AnyFresh, Token,  Counts, Class::Login,     Json, routes!(opaque::change::finish)),
+        row(Nobody,  Token,   Counts, Class::Login,     Json, routes!(opaque::login::start)),
+        row(Nobody,  Handler, Counts, Class::Session,   Json, routes!(opaque::login::finish)),
 
         row(Service, Token,   Counts, Class::Service,   Json, routes!(sessions::create)),
         row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::list)),

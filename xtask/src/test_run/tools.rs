@@ -7,7 +7,7 @@ use crate::cargo;
 use crate::problem::Problem;
 
 /// A program, where else than in `PATH` it may be, and the Debian package that brings it.
-const NEEDS: [(&str, &str, &str); 8] = [
+const NEEDS: [(&str, &str, &str); 10] = [
     ("curl", "/usr/bin/curl", "curl"),
     ("jq", "/usr/bin/jq", "jq"),
     ("sqlite3", "/usr/bin/sqlite3", "sqlite3"),
@@ -16,6 +16,8 @@ const NEEDS: [(&str, &str, &str); 8] = [
     ("redis-server", "/usr/bin/redis-server", "redis-server"),
     ("openssl", "/usr/bin/openssl", "openssl"),
     ("faketime", "/usr/lib/x86_64-linux-gnu/faketime", "faketime"),
+    ("node", "/usr/bin/node", "nodejs"),
+    ("npm", "/usr/bin/npm", "npm"),
 ];
 
 /// Sees to it that everything is there.

@@ -184,7 +184,7 @@ pub(super) fn cookies(config: &Config, bound: SocketAddr) -> Result<Cookies, Sta
             ],
             None => Vec::new(),
         },
-        device: spec(device, "/api/auth/login", None, SameSite::Strict, Visibility::HttpOnly)?,
+        device: spec(device, "/api/auth", None, SameSite::Strict, Visibility::HttpOnly)?,
         origins: OriginPolicy {
             own: origins(config.allowed_origins(bound).iter().map(ToString::to_string).collect())?,
             partners: origins(config.server.cors_origins.iter().map(ToString::to_string).collect())?,

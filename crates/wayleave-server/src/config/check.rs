@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wayleave_core::policy::{IdleLimit, Kinds};
+use wayleave_opaque::KeyStretching;
 
 use super::keys::kind_path;
 use super::kinds;
@@ -121,6 +122,7 @@ impl Check<'_> {
         let config = &self.loading.draft.config;
         let (timeout, head) = (config.server.request_timeout, config.server.header_timeout);
         let whole_kib = config.password.argon2_memory.bytes().is_multiple_of(1024);
+        let opaque = config.opaque.clone();
         let database_is_key = config.database().is_some_and(|database| database == config.resolve(&config.keys.master));
         if head > timeout {
             self.refuse(
@@ -130,6 +132,18 @@ impl Check<'_> {
         }
         if !whole_kib {
             self.refuse(&["password.argon2_memory"], "`password.argon2_memory` is a whole number of KiB".into());
+        }
+        if !opaque.memory.bytes().is_multiple_of(1024) {
+            self.refuse(&["opaque.memory"], "`opaque.memory` is a whole number of KiB".into());
+        }
+        if opaque.enabled && opaque.key_stretching().is_ok_and(KeyStretching::is_cheap) {
+            self.warn(
+                Importance::Warning,
+                &["opaque.memory", "opaque.iterations"],
+                "key stretching by OPAQUE is cheaper than 19 MiB and 2 passes, or 46 MiB and 1: whoever has the database \
+                 and the master key tries passwords faster than against any hash"
+                    .into(),
+            );
         }
         if database_is_key {
             self.refuse(&["keys.master", "store.url"], "the master key and the database are one file".into());

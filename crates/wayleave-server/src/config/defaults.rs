@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use wayleave_core::lockout::Rule;
 use wayleave_core::policy::{Kinds, SessionTimeout};
+use wayleave_opaque::{KeyStretching, StretchingCost};
 
 use super::store_url::StoreUrl;
 use super::types::{CookieName, NodeName, Rate};
 use super::value::Size;
 use super::words::{ClearSiteData, Coherence, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite};
 use super::{
-    Accounts, Audit, Config, Cookies, Jwt, Keys, Lockout, Log, Metrics, Nodes, Password, RateLimits, Server, Sessions,
-    Store,
+    Accounts, Audit, Config, Cookies, Jwt, Keys, Lockout, Log, Metrics, Nodes, Opaque, Password, RateLimits, Server,
+    Sessions, Store,
 };
 
 /// The defaults.
@@ -77,6 +78,7 @@ pub(super) fn defaults(data: PathBuf) -> Config {
             queue: 64,
             min_length: 8,
         },
+        opaque: opaque(KeyStretching::DEFAULT.cost()),
         lockout: Lockout { attempts: Rule::DEFAULT.attempts, window: Rule::DEFAULT.window, lock: Rule::DEFAULT.lock },
         accounts: Accounts {
             registration: Registration::Closed,
@@ -101,6 +103,11 @@ pub(super) fn defaults(data: PathBuf) -> Config {
         log: Log { format: LogFormat::Text, level: LogLevel::Info },
         keys: Keys { master: "keys/master.key".into(), credential: None },
     }
+}
+
+fn opaque(cost: StretchingCost) -> Opaque {
+    let StretchingCost { iterations, memory_kib, parallelism } = cost;
+    Opaque { enabled: true, iterations, memory: Size::kib(memory_kib.into()), parallelism }
 }
 
 pub(super) const fn seconds(seconds: u64) -> Duration {

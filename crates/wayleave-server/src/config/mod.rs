@@ -28,6 +28,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use wayleave_core::lockout::Rule;
 use wayleave_core::policy::{Kinds, SessionTimeout};
+use wayleave_opaque::{InvalidKeyStretching, KeyStretching, StretchingCost};
 
 pub use docs::{explain, reference};
 pub use keys::{KeyInfo, all_keys, environment_name, key_names};
@@ -61,6 +62,8 @@ pub struct Config {
     pub jwt: Jwt,
     /// How passwords are hashed.
     pub password: Password,
+    /// Signing in without showing the server a password.
+    pub opaque: Opaque,
     /// Failed sign-ins.
     pub lockout: Lockout,
     /// Accounts and links to them.
@@ -204,6 +207,31 @@ pub struct Password {
     pub queue: u32,
     /// Fewest characters of a new password.
     pub min_length: u32,
+}
+
+/// `[opaque]`
+#[derive(Clone, Debug)]
+pub struct Opaque {
+    /// Whether there is such a way to sign in.
+    pub enabled: bool,
+    /// Argon2id passes, in the client.
+    pub iterations: u32,
+    /// Argon2id memory, in the client; whole KiB.
+    pub memory: Size,
+    /// Argon2id lanes, in the client.
+    pub parallelism: u32,
+}
+
+impl Opaque {
+    /// What the client's key-stretching function costs for those who register from now on.
+    ///
+    /// # Errors
+    /// [`InvalidKeyStretching`] outside the bounds of the table of keys.
+    pub fn key_stretching(&self) -> Result<KeyStretching, InvalidKeyStretching> {
+        let Self { enabled: _, iterations, memory, parallelism } = *self;
+        let memory_kib = u32::try_from(memory.bytes() / 1024).unwrap_or(u32::MAX);
+        KeyStretching::new(StretchingCost { iterations, memory_kib, parallelism })
+    }
 }
 
 /// `[lockout]`: where a deployment starts; administrators change it within the same bounds.

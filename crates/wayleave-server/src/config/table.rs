@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use wayleave_core::ports::Rotation;
+use wayleave_opaque::KeyStretching;
 
 use super::defaults::{days, hours, minutes, seconds};
 use super::keys::Key;
@@ -295,6 +296,31 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             |c: &mut Config| &mut c.password.min_length,
             8..=64,
             "Fewest characters of a new password. At most 1024 bytes are always taken.",
+        ),
+        Key::new(
+            "opaque.enabled",
+            |c: &mut Config| &mut c.opaque.enabled,
+            "Whether people can sign in by OPAQUE (RFC 9807), where the server never sees a password. Who may make an \
+             account is the same as with passwords: `accounts.registration`.",
+        ),
+        Key::within(
+            "opaque.iterations",
+            |c: &mut Config| &mut c.opaque.iterations,
+            1..=KeyStretching::MAX_ITERATIONS,
+            "Passes of Argon2id in the client. This and the next two are for those who register from now on: others keep \
+             what they registered with, and after a change that tells them apart from names without an account.",
+        ),
+        Key::within(
+            "opaque.memory",
+            |c: &mut Config| &mut c.opaque.memory,
+            Size::kib(KeyStretching::MIN_MEMORY_KIB.into())..=Size::kib(KeyStretching::MAX_MEMORY_KIB.into()),
+            "Memory of Argon2id in the client, in whole KiB.",
+        ),
+        Key::within(
+            "opaque.parallelism",
+            |c: &mut Config| &mut c.opaque.parallelism,
+            1..=KeyStretching::MAX_PARALLELISM,
+            "Lanes of Argon2id in the client.",
         ),
         Key::within(
             "lockout.attempts",

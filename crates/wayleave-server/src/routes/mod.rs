@@ -2,8 +2,10 @@
 
 pub mod admin;
 pub mod csrf;
+pub mod entering;
 pub mod health;
 pub mod introspection;
+pub mod opaque;
 pub mod opening;
 pub mod own;
 pub mod password;

@@ -18,7 +18,7 @@ use wayleave_password::{Outcome, Password, SetPasswordError, Verified, Weak};
 use super::opening::{self, Opening, TokenAnswer, TransportChoice, open_session, set_session_cookies};
 use super::sign_in;
 use crate::access::{Carrier, Context, must_change_password};
-use crate::accounts::{Before, Proved, own_account, replace_password};
+use crate::accounts::{Before, Proved, Secret, own_account, replace_secret};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
@@ -91,7 +91,7 @@ pub async fn change_password(
     let new = app.passwords.prepare(&proof.account, password(&request.new_password)?).await?;
     let proved = Proved { account: proof.account.id, epoch: proof.account.epoch, set_at: proof.set_at };
     let before = if request.end_other_sessions { Before::Ends } else { Before::Stays };
-    let Some(account) = replace_password(&app, &proved, before, new).await? else {
+    let Some(account) = replace_secret(&app, &proved, before, Secret::Password(new)).await? else {
         app.record(crate::audit::Entry {
             subject: Some(format!("user:{}", proved.account).into()),
             reason: Some("overtaken"),
@@ -301,7 +301,7 @@ pub async fn reset_password(
         }
     };
     let proved = Proved { account: account.id, epoch: link.epoch(), set_at: link.set_at() };
-    let account = replace_password(&app, &proved, Before::Ends, new).await?.ok_or_else(invalid)?;
+    let account = replace_secret(&app, &proved, Before::Ends, Secret::Password(new)).await?.ok_or_else(invalid)?;
     let subject = subject_of(&account)?;
     app.manager.end_all(&subject, None, Cause::CredentialChanged, &context.origin).await?;
     app.passwords.unlock(&account).await?;

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 use wayleave_core::lockout::{Reservation, Rule};
-use wayleave_core::ports::{CounterKey, EmailAddress, InsertAccount, Invitation, StoreError};
+use wayleave_core::permission::Permissions;
+use wayleave_core::ports::{Account, CounterKey, EmailAddress, InsertAccount, Invitation, StoreError};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::LinkToken;
 
 use crate::access::Context;
-use crate::accounts::{display_name, insert_account, new_account};
+use crate::accounts::{Secret, display_name, insert_account, new_account};
 use crate::app::App;
 use crate::config::Registration;
 use crate::error::{ApiError, ErrorCode};
@@ -52,8 +53,41 @@ pub async fn register(
     context: Context,
     JsonBody(request): JsonBody<RegisterRequest>,
 ) -> Result<Response, ApiError> {
-    let policy = app.policy.current();
-    let needs_invitation = match policy.policy.registration {
+    let admitted = admit(&app, &context, &request.email, request.invitation.as_deref()).await?;
+    let name = display_name(&request.name)?;
+    let password = password(&request.password)?;
+    let account = new_account(&app, admitted.email.clone(), name, admitted.permissions(&app))?;
+    // Judged and hashed for a good invitation alone, and before it is spent: a weak password costs nothing.
+    let secret = Secret::Password(app.passwords.prepare(&account, password).await?);
+    make(&app, &context, admitted, account, &secret).await
+}
+
+/// Somebody who may make an account with this address.
+pub(super) struct Admitted {
+    pub(super) email: EmailAddress,
+    invitation: Option<Invitation>,
+}
+
+impl Admitted {
+    /// What the account may do.
+    pub(super) fn permissions(&self, app: &App) -> Permissions {
+        let invitation = self.invitation.as_ref();
+        invitation.map_or_else(|| app.options.default_permissions.clone(), |found| found.permissions.clone())
+    }
+}
+
+/// Whether somebody may make an account, by whatever they will prove themselves with. The invitation is left where it is.
+///
+/// # Errors
+/// 403 where nobody may; 400 without a good invitation where one is needed, and with a bad one anywhere; 422 for what is
+/// no address; 429 while too many attempts fail.
+pub(super) async fn admit(
+    app: &App,
+    context: &Context,
+    email: &str,
+    invitation: Option<&str>,
+) -> Result<Admitted, ApiError> {
+    let needs_invitation = match app.policy.current().policy.registration {
         Registration::Closed => return Err(ApiError::new(ErrorCode::RegistrationClosed)),
         Registration::Invitation => true,
         Registration::Open => false,
@@ -61,42 +95,48 @@ pub async fn register(
     if let Some(failed) = &app.failed_attempts {
         failed.look(context.client)?;
     }
-    let email: EmailAddress =
-        request.email.parse().map_err(|_| ApiError::validation(&[("email", "an e-mail address")]))?;
-    let name = display_name(&request.name)?;
-    let password = password(&request.password)?;
-    let invalid = || ApiError::new(ErrorCode::InvitationInvalid);
-    let invitation = match request.invitation.as_deref().map(LinkToken::parse) {
-        Some(Ok(token)) => Some(look_at(&app, token.hash().0, &email, app.now()).await?.ok_or_else(invalid)?),
+    let email: EmailAddress = email.parse().map_err(|_| ApiError::validation(&[("email", "an e-mail address")]))?;
+    let invitation = match invitation.map(LinkToken::parse) {
+        Some(Ok(token)) => Some(look_at(app, token.hash().0, &email, app.now()).await?.ok_or_else(invalid)?),
         Some(Err(_)) => return Err(invalid()),
         None if needs_invitation => return Err(invalid()),
         None => None,
     };
-    let permissions =
-        invitation.as_ref().map_or_else(|| app.options.default_permissions.clone(), |found| found.permissions.clone());
-    let account = new_account(&app, email, name, permissions)?;
-    // Judged and hashed for a good invitation alone, and before it is spent: a weak password costs nothing.
-    let credential = app.passwords.prepare(&account, password).await?;
+    Ok(Admitted { email, invitation })
+}
+
+/// Makes the account of somebody who was admitted; its invitation is spent.
+///
+/// # Errors
+/// As [`admit`], and what is said of an address that has an account already.
+pub(super) async fn make(
+    app: &App,
+    context: &Context,
+    admitted: Admitted,
+    account: Account,
+    secret: &Secret,
+) -> Result<Response, ApiError> {
+    let Admitted { email: _, invitation } = admitted;
     if app.directory.accounts.by_email(&account.email).await?.is_some() {
-        return Err(taken(&app, &context, invitation.as_ref()).await?);
+        return Err(taken(app, context, invitation.as_ref()).await?);
     }
     // Of all who hold the same one, one gets it. A crash right after this spends it for no account: somebody makes
-    // another. The account itself comes into being with its password.
+    // another. The account itself comes into being with its secret.
     if let Some(found) = &invitation {
         let taken = app.directory.invitations.take(found.key, app.now()).await?.ok_or_else(invalid)?;
-        // Hashing took its time, in which whoever invited may have been demoted.
+        // Time has passed, in which whoever invited may have been demoted.
         if !may_still_grant(&*app.directory.accounts, taken.created_by.as_ref()).await? {
             return Err(invalid());
         }
     }
-    match insert_account(&app.directory, &account, Some(&credential)).await? {
+    match insert_account(&app.directory, &account, Some(secret)).await? {
         InsertAccount::Done => {}
         InsertAccount::Exists => {
             // Somebody took the address at this very moment.
             if let Some(invitation) = &invitation {
                 app.directory.invitations.insert(invitation).await?;
             }
-            return Err(taken(&app, &context, invitation.as_ref()).await?);
+            return Err(taken(app, context, invitation.as_ref()).await?);
         }
     }
     app.record(crate::audit::Entry {
@@ -104,6 +144,10 @@ pub async fn register(
         ..context.entry("user.registered")
     });
     Ok((http::StatusCode::CREATED, Envelope::new(User::of(&account))).into_response())
+}
+
+fn invalid() -> ApiError {
+    ApiError::new(ErrorCode::InvitationInvalid)
 }
 
 /// What is said of an address that has an account already. It counts as a failed sign-in, and against the invitation.

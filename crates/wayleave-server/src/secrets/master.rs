@@ -52,11 +52,13 @@ pub enum Purpose {
     Assertion,
     /// Messages between servers on one store.
     Bus,
+    /// What the OPAQUE keys of people are derived from, beside the server's secrets.
+    CredentialIdentifier,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Routing,
         Self::Sealing,
         Self::Csrf,
@@ -66,6 +68,7 @@ impl Purpose {
         Self::SessionReference,
         Self::Assertion,
         Self::Bus,
+        Self::CredentialIdentifier,
     ];
 
     const fn label(self) -> &'static [u8] {
@@ -79,16 +82,23 @@ impl Purpose {
             Self::SessionReference => b"wayleave master: session reference v1",
             Self::Assertion => b"wayleave master: assertion v1",
             Self::Bus => b"wayleave master: bus v1",
+            Self::CredentialIdentifier => b"wayleave master: credential identifier v1",
         }
     }
 
     /// Whether it stays with the oldest key when a new one is put in front. These are keys whose values are in use all
     /// over: another routing key would lose every session, another counter key would forgive every failed sign-in, and
     /// with another audit key the rows from before would look forged, and with another bus key servers of before and after a
-    /// rotation would not understand each other.
+    /// rotation would not understand each other. Another key of credential identifiers would show which names have no
+    /// account, since only theirs would change.
     const fn is_lasting(self) -> bool {
         match self {
-            Self::Routing | Self::Counters | Self::Audit | Self::SessionReference | Self::Bus => true,
+            Self::Routing
+            | Self::Counters
+            | Self::Audit
+            | Self::SessionReference
+            | Self::Bus
+            | Self::CredentialIdentifier => true,
             Self::Sealing | Self::Csrf | Self::PreSession | Self::Assertion => false,
         }
     }

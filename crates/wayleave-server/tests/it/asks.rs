@@ -8,7 +8,7 @@ use utoipa::openapi::HttpMethod;
 use wayleave_server::access::{Demand, Rules};
 use wayleave_server::router::{self, Bodies};
 
-use crate::roles::{ANN, Role, Scene, role};
+use crate::roles::{ANN, OPAL, Role, STRETCHING, Scene, role};
 use crate::world::{Client, OTHER_PASSWORD, PASSWORD};
 
 /// A row of the router's table.
@@ -43,7 +43,7 @@ impl Route {
             // Demands nothing of the guard, and answers for itself whether there is a session.
             Demand::Nobody if self.path.ends_with("/validate") => "right user",
             Demand::Nobody => "nobody",
-            Demand::AnySession | Demand::Session | Demand::Fresh => "right user",
+            Demand::AnySession | Demand::AnyFresh | Demand::Session | Demand::Fresh => "right user",
             Demand::Admin => "administrator",
             Demand::Service => "service key",
         })
@@ -136,6 +136,21 @@ pub(crate) fn ask_of(route: &Route, scene: &Scene) -> Ask {
         "POST /api/auth/step-up" => Some(json!({ "password": PASSWORD })),
         "POST /setup" => Some(json!({
             "token": fact("setup_token"), "email": "first@example.com", "password": OTHER_PASSWORD, "name": "First",
+        })),
+        "POST /api/auth/opaque/register/start" => Some(json!({
+            "identifier": "opaque@example.com", "request": fact("opaque_request"), "invitation": fact("invitation_token"),
+        })),
+        "POST /api/auth/opaque/register/finish" => Some(json!({
+            "identifier": "opaque@example.com", "name": "Opal", "upload": fact("opaque_upload"),
+            "key_stretching": *STRETCHING, "invitation": fact("invitation_token"),
+        })),
+        "POST /api/auth/opaque/change/start" => Some(json!({ "request": fact("opaque_request") })),
+        "POST /api/auth/opaque/change/finish" => {
+            Some(json!({ "upload": fact("opaque_upload"), "key_stretching": *STRETCHING }))
+        }
+        "POST /api/auth/opaque/login/start" => Some(json!({ "identifier": OPAL, "request": fact("opaque_ke1") })),
+        "POST /api/auth/opaque/login/finish" => Some(json!({
+            "login_id": fact("opaque_login"), "finish": fact("opaque_ke3"), "transport": "bearer",
         })),
         "POST /api/auth/sessions" => Some(json!({ "subject": "customer-18" })),
         "POST /api/auth/sessions/refresh" => Some(json!({ "refresh_token": fact("refresh_token") })),

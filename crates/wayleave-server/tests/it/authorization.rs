@@ -24,6 +24,13 @@ const TABLE: &[(&str, [u16; ROLES.len()])] = &[
     ("GET /setup",                                  [200,  200,  200,  200,  403,  403,  403,  200,  200]),
     ("POST /setup",                                 [201,  201,  201,  201,  403,  403,  403,  201,  201]),
 
+    ("POST /api/auth/opaque/register/start",        [200,  200,  200,  200,  200,  200,  200,  200,  200]),
+    ("POST /api/auth/opaque/register/finish",       [201,  201,  201,  201,  201,  201,  201,  201,  201]),
+    ("POST /api/auth/opaque/change/start",          [401,  200,  401,  200,  401,  200,  200,  403,  401]),
+    ("POST /api/auth/opaque/change/finish",         [401,  200,  401,  200,  401,  200,  200,  403,  401]),
+    ("POST /api/auth/opaque/login/start",           [200,  200,  200,  200,  200,  200,  200,  200,  200]),
+    ("POST /api/auth/opaque/login/finish",          [200,  200,  200,  200,  200,  200,  200,  200,  200]),
+
     ("POST /api/auth/sessions",                     [401,  401,  401,  401,  401,  401,  401,  401,  201]),
     ("GET /api/auth/sessions",                      [401,  200,  200,  200,  200,  200,  403,  200,  401]),
     ("GET /api/auth/sessions/current",              [401,  200,  200,  200,  200,  200,  403,  200,  401]),

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
+use wayleave_core::authentication::Method;
 use wayleave_server::audit::Entry;
 use wayleave_server::config::Config;
 use wayleave_server::links::Issuer;
@@ -17,7 +18,9 @@ use wayleave_server::secrets::{self, Purpose};
 use wayleave_testkit::canary::{Canary, Haystack};
 
 use self::sinks::{Findings, files, log, sinks};
+use crate::opaque;
 use crate::people::{ADMIN, ANN, BOB, with_jwt_kind};
+use crate::roles::OPAL;
 use crate::support::{Answer, request, send, stack};
 use crate::world::{Client, Keeping, World};
 
@@ -104,6 +107,7 @@ impl<'a> Run<'a> {
 
         self.bearer(&anns).await;
         self.pages(&anns).await;
+        self.opaque().await;
         self.services(&key, &bobs).await;
         let chosen = self.password("Bob's next password", 5);
         let body = json!({ "token": reset.split_once('#').unwrap().1, "new_password": chosen });
@@ -161,6 +165,29 @@ impl<'a> Run<'a> {
         ann.jar = stale;
         ann.jar.insert("csrf-token".into(), "v1.AAAA".into());
         self.ask(&mut ann, "POST /api/auth/sessions/extend", Some(json!({}))).await.assert_status(403);
+    }
+
+    async fn opaque(&mut self) {
+        let world = self.world;
+        let password = self.password("Opal's password", 7);
+        let account = world.opaque_person(OPAL, &password).await;
+        let held = world.app.directory.credentials.find(&account.id, Method::Opaque).await.unwrap().unwrap();
+        self.findings.keep("an OPAQUE record", &held.secret[held.secret.len() - 160..]);
+        let mut anybody = world.client();
+        for tried in [&*password, "wrong wrong wrong"] {
+            let (request, state) = opaque::ke1(tried);
+            let start = json!({ "identifier": OPAL, "request": request });
+            let answer = self.ask(&mut anybody, &format!("POST {}", opaque::LOGIN_START), Some(start)).await.json();
+            let finished = opaque::client(tried).finish(state, &opaque::decode(&answer["data"]["response"]), None);
+            if let Some(finished) = &finished {
+                self.findings.keep("an OPAQUE session key", &finished.session_key);
+                self.findings.keep("an export key", &finished.export_key);
+            }
+            let ke3 = finished.map_or_else(|| opaque::encode([7; 64]), |finished| opaque::encode(finished.ke3));
+            let finish = opaque::finish_body(answer["data"]["login_id"].as_str().unwrap(), &ke3);
+            let status = self.ask(&mut anybody, &format!("POST {}", opaque::LOGIN_FINISH), Some(finish)).await.status;
+            assert_eq!(status == 200, tried == password);
+        }
     }
 
     async fn services(&mut self, key: &str, password: &str) {
@@ -269,6 +296,12 @@ impl<'a> Run<'a> {
         for key in keys.keys() {
             self.findings.keep("a signing key", key.seed().as_ref());
         }
+        let setup = self.world.app.opaque.as_ref().unwrap().authenticator().setup().to_bytes();
+        for (what, part) in
+            [("the OPRF seed", 0..64), ("the OPAQUE key", 64..96), ("the masking key of nobody", 128..192)]
+        {
+            self.findings.keep(what, &setup[part]);
+        }
         let master = secrets::read(config).unwrap();
         for purpose in Purpose::ALL {
             self.findings.keep(&format!("the key for {purpose:?}"), master.derive(purpose).as_ref());
@@ -293,7 +326,7 @@ async fn panicking(secret: &str) -> Answer {
     answer
 }
 
-/// R002, R062, R164, R165, R171, A75, invariant 7: no secret of a long run is in any log line at TRACE, answer, error, panic,
+/// R002, R062, R115, R164, R165, R171, A75, invariant 7: no secret of a long run is in any log line at TRACE, answer, error, panic,
 /// metric, audit row, debug output or file, in any encoding; and one planted into each of them is found.
 #[tokio::test]
 async fn no_secret_leaks() {

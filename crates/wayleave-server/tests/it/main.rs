@@ -33,6 +33,7 @@ mod nodes;
 mod nodes_clocks;
 mod nodes_faults;
 mod nodes_strict;
+mod opaque;
 mod openapi;
 mod password_sign_in;
 mod passwords;

@@ -60,7 +60,7 @@ fn operations_say_everything() {
             .collect();
         match route.rules.demand {
             Demand::Service => assert_eq!(schemes, ["service"], "{line}"),
-            Demand::AnySession | Demand::Session | Demand::Fresh | Demand::Admin => {
+            Demand::AnySession | Demand::AnyFresh | Demand::Session | Demand::Fresh | Demand::Admin => {
                 assert_eq!(schemes, ["session", "bearer"], "{line}");
             }
             // Validation answers for itself, and refuses who shows nothing.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde_json::{Value, json};
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, InsertServiceKey, Invitation, Listing, ServiceKey};
 use wayleave_core::token::ServiceToken;
@@ -14,6 +15,7 @@ use wayleave_server::accounts::change_account;
 use wayleave_server::config::{Config, Registration};
 use wayleave_server::links::{self, Issuer};
 
+use crate::opaque;
 use crate::world::{Client, Keeping, PASSWORD, World};
 
 /// The person whose things the requests of the table are about.
@@ -21,6 +23,8 @@ pub(crate) const ANN: &str = "ann@example.com";
 const BOB: &str = "bob@example.com";
 const ROOT: &str = "root@example.com";
 const NEW: &str = "new@example.com";
+/// A person who signs in by OPAQUE.
+pub(crate) const OPAL: &str = "opal@example.com";
 /// The service whose key the role `service key` shows.
 pub(crate) const SHOP: &str = "shop";
 
@@ -78,6 +82,10 @@ pub(crate) fn role(name: &str) -> &'static Role {
     ROLES.iter().find(|role| role.name == name).unwrap()
 }
 
+/// What a new deployment tells those who register by OPAQUE.
+pub(crate) static STRETCHING: LazyLock<Value> =
+    LazyLock::new(|| json!({ "iterations": 3, "memory_kib": 65_536, "parallelism": 4 }));
+
 /// How a session is held.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
@@ -112,6 +120,7 @@ impl Scene {
         scene.facts.insert("user", scene.ann.id.to_string());
         scene.facts.insert("service_key", service_key(&scene.world, SHOP).await);
         service_key(&scene.world, "spare").await;
+        scene.world.opaque_person(OPAL, PASSWORD).await;
         (scene.jar, scene.bearer) = scene.sign_in(role, held).await;
         // What a request may use up is made last, since time may have passed meanwhile.
         scene.stock().await;
@@ -171,6 +180,11 @@ impl Scene {
         };
         assert!(app.directory.invitations.insert(&held).await.unwrap());
         let reset = links::issue_reset(app, &self.ann, None).await.unwrap();
+        let (ke1, _) = opaque::ke1(PASSWORD);
+        let (request, registering) = opaque::client(PASSWORD).register();
+        let response = opaque::evaluate(&self.world, "opaque@example.com", &request).await;
+        let (upload, _) = opaque::client(PASSWORD).upload(registering, &response);
+        let (login, ke3) = self.world.client().opaque_start(OPAL, PASSWORD).await.ke3(PASSWORD).unwrap();
         let setup = Issuer::of(app).setup(Duration::from_secs(600)).await.unwrap();
         let secret = |url: &str| url.split_once('#').unwrap().1.to_owned();
         let facts = [
@@ -181,6 +195,11 @@ impl Scene {
             ("invitation_token", invitation.reveal().to_string()),
             ("reset_token", secret(&reset.url)),
             ("setup_token", secret(&setup.url)),
+            ("opaque_ke1", ke1),
+            ("opaque_request", opaque::encode(request)),
+            ("opaque_upload", opaque::encode(upload)),
+            ("opaque_login", login),
+            ("opaque_ke3", ke3),
         ];
         self.facts.extend(facts);
     }
@@ -217,7 +236,7 @@ pub(crate) async fn state(world: &World) -> String {
     writeln!(text, "{:#?}", directory.accounts.list(None, None, 1000).await.unwrap()).unwrap();
     writeln!(text, "{:#?}", directory.service_keys.list(1000).await.unwrap()).unwrap();
     writeln!(text, "{:#?}", directory.invitations.list(app.now(), 1000).await.unwrap()).unwrap();
-    for setting in ["policy", "signing-keys", "first-administrator"] {
+    for setting in ["policy", "signing-keys", "first-administrator", "opaque-setup"] {
         writeln!(text, "{setting} {:?}", directory.settings.get(setting).await.unwrap()).unwrap();
     }
     text

@@ -210,7 +210,7 @@ async fn a_new_password_replaces_the_old_one() {
     world.clock.advance(Duration::from_secs(60));
     let set_at = world.credential(OWNER).await.changed_at;
     let new = world.password.prepare(&owner, password("vier rote Fahrräder")).await.unwrap();
-    assert!(world.password.exchange(&owner.id, Some(set_at), new).await.unwrap());
+    assert!(world.password.exchange(&owner.id, Method::Password, Some(set_at), new).await.unwrap());
     assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "wrong_password");
     assert_eq!(word(&world.attempt(OWNER, "vier rote Fahrräder").await), "verified");
     assert!(!world.directory.knows(&owner.id, DEVICE, world.clock.now()).await.unwrap());
@@ -227,7 +227,7 @@ async fn a_new_password_does_not_replace_a_newer_one() {
     let Outcome::Verified(proved) = world.attempt(OWNER, RIGHT).await else { panic!("the password is right") };
     for (text, taken) in [("vier rote Fahrräder", true), ("five blue trains", false)] {
         let new = world.password.prepare(&owner, password(text)).await.unwrap();
-        assert_eq!(world.password.exchange(&owner.id, proved.set_at, new).await.unwrap(), taken);
+        assert_eq!(world.password.exchange(&owner.id, Method::Password, proved.set_at, new).await.unwrap(), taken);
     }
     assert_eq!(word(&world.attempt(OWNER, "vier rote Fahrräder").await), "verified");
     assert!(world.credential(OWNER).await.changed_at > proved.set_at.unwrap());

@@ -16,7 +16,7 @@ use super::super::output::{Line, Output};
 use super::super::terminal::{ask_for_password, read_password};
 use super::{json, listed, permissions};
 use crate::access::ADMIN;
-use crate::accounts::{display_name, insert_account, new_account};
+use crate::accounts::{Secret, display_name, insert_account, new_account};
 use crate::config::Config;
 use crate::links;
 use crate::routes::admin::{record, users::Person};
@@ -126,8 +126,8 @@ async fn add(deployment: &Deployment, new: New, password: Password) -> Result<Ac
     let account = new_account(app, email, name, permissions)
         .map_err(|_| Failure::Entropy(wayleave_core::ports::EntropyFailure))?;
     // A weak password is refused before there is anything.
-    let credential = app.passwords.prepare(&account, password).await?;
-    match insert_account(&app.directory, &account, Some(&credential)).await? {
+    let secret = Secret::Password(app.passwords.prepare(&account, password).await?);
+    match insert_account(&app.directory, &account, Some(&secret)).await? {
         InsertAccount::Done => {}
         InsertAccount::Exists => return Err(Obstacle::EmailTaken.into()),
     }

@@ -66,6 +66,7 @@ fn conflicts_are_refused() {
         ("kinds.api = { token_format = \"jwt\", token_lifetime = \"5m\" }", "kind `api`: a JWT access token lives"),
         ("server.request_timeout = \"5s\"", "`server.header_timeout` is at most"),
         ("password.argon2_memory = 19922945", "`password.argon2_memory` is a whole number of KiB"),
+        ("opaque.memory = 19922945", "`opaque.memory` is a whole number of KiB"),
         ("keys.master = \"wayleave.db\"", "the master key and the database are one file"),
         ("cookies.csrf_name = \"__Host-id\"", "the two cookies bear the same name"),
         ("cookies.csrf_name = \"__HOST-HTTP-csrf\"", "scripts read the CSRF cookie"),
@@ -114,6 +115,10 @@ fn what_could_be_safer_is_said() {
         ("server.forwarded_header = \"forwarded\"", vec![warning("server.forwarded_header")]),
         ("server.trusted_proxies = [\"10.0.0.1/32\"]", vec![warning("server.trusted_proxies")]),
         ("cookies = { domain = \"a.example\", name = \"__Secure-id\" }", vec![advice("cookies.domain")]),
+        ("opaque.memory = \"46MiB\"", vec![]),
+        ("opaque = { memory = \"45MiB\", iterations = 1 }", vec![warning("opaque.memory")]),
+        ("opaque = { memory = \"1MiB\", iterations = 64 }", vec![warning("opaque.memory")]),
+        ("opaque = { memory = \"1MiB\", iterations = 1, enabled = false }", vec![]),
         ("cookies.dangerous_allow_insecure = true", vec![warning("cookies.dangerous_allow_insecure")]),
     ] {
         let file = format!("{apart}{more}");

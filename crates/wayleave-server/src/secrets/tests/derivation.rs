@@ -65,7 +65,12 @@ fn what_must_last_lasts() {
     for purpose in Purpose::ALL {
         let lasts = matches!(
             purpose,
-            Purpose::Routing | Purpose::Counters | Purpose::Audit | Purpose::SessionReference | Purpose::Bus
+            Purpose::Routing
+                | Purpose::Counters
+                | Purpose::Audit
+                | Purpose::SessionReference
+                | Purpose::Bus
+                | Purpose::CredentialIdentifier
         );
         assert_eq!(*before.derive(purpose) == *after.derive(purpose), lasts, "{purpose:?}");
         assert_eq!(after.derive_all(purpose).count(), 3);

@@ -53,7 +53,7 @@ async fn cookies_of_a_sign_in() {
         );
         let csrf = &client.jar[CSRF];
         assert_eq!(set[CSRF], format!("{CSRF}={csrf}; Max-Age={seconds}; Path=/; Secure; SameSite=Lax"));
-        assert!(set["__Secure-device"].ends_with("; Path=/api/auth/login; Secure; HttpOnly; SameSite=Strict"));
+        assert!(set["__Secure-device"].ends_with("; Path=/api/auth; Secure; HttpOnly; SameSite=Strict"));
         assert!(is_removal(&set[PRE_SESSION]));
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(!body.contains(&token) && !body.contains("wl_"), "{body}");

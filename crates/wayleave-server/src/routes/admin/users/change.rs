@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::audit::Entry;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
+use crate::opaque::retired;
 use crate::routes::admin::{PermissionName, entry, permissions, record};
 use crate::wire::{Envelope, ErrorBody};
 
@@ -164,6 +165,9 @@ pub async fn change(
     }
     let subject = subject(&held)?;
     let now = app.now();
+    if planned.email != held.email {
+        retired::retire(&*app.directory.credentials, &held.id, &held.email, now).await?;
+    }
     let mut before = held;
     let changed = change_account(&app, &planned.id, |account| {
         before = account.clone();

@@ -17,7 +17,7 @@ use wayleave_core::subject::Subject;
 
 use super::{LinkAnswer, PermissionName, entry, names, permissions, record};
 use crate::access::Context;
-use crate::accounts::{display_name, insert_account, new_account};
+use crate::accounts::{Secret, display_name, insert_account, new_account};
 use crate::app::App;
 use crate::audit::Entry;
 use crate::error::{ApiError, ErrorCode};
@@ -227,17 +227,17 @@ pub async fn create(
     account.labels = labels.map(|labels| fields::labels(&labels)).transpose()?.unwrap_or_default();
     account.must_change_password = must_change_password;
     // A weak password is refused before there is anything.
-    let credential = match &password {
-        Some(text) => Some(app.passwords.prepare(&account, password::password(text)?).await?),
+    let secret = match &password {
+        Some(text) => Some(Secret::Password(app.passwords.prepare(&account, password::password(text)?).await?)),
         None => None,
     };
-    match insert_account(&app.directory, &account, credential.as_ref()).await? {
+    match insert_account(&app.directory, &account, secret.as_ref()).await? {
         InsertAccount::Done => {}
         InsertAccount::Exists => return Err(ApiError::new(ErrorCode::EmailTaken)),
     }
     let made = Entry { subject: Some(subject(&account)?.as_str().into()), ..entry(&context, "user.created") };
     record(&app, &made, &Map::new(), &[("granted", account.permissions.iter().collect())]);
-    let reset_link = match credential {
+    let reset_link = match secret {
         Some(_) => None,
         None => Some(make_reset_link(&app, &context, &account).await?),
     };
