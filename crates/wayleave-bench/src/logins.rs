@@ -1,4 +1,7 @@
-//! Signing in with a password: how much of the machine goes into Argon2id itself, and how much round it.
+//! Signing in: with a password, how much of the machine goes into Argon2id itself, and how much round it; by OPAQUE,
+//! where the hash is the client's work, how much is left to the server.
+
+mod opaque;
 
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -40,7 +43,16 @@ pub(crate) fn rows(plan: Plan, machine: &Machine, server: &ServerBinary) -> Resu
         let mut client = server.connect()?;
         Ok(move || sign_in(&mut client, &email(person)).map(drop))
     })?;
+    for person in 0..people {
+        opaque::register(&mut server.connect()?, &opaque_email(person))?;
+    }
+    let by_opaque = together(people, plan.logins, &server.process(), |person| {
+        let mut client = server.connect()?;
+        Ok(move || opaque::sign_in(&mut client, &opaque_email(person)))
+    })?;
     let per_core = |rate: &Rate| rate.per_second / cores as f64;
+    // The clients of this process take their part of the machine, so that only the server's own time tells.
+    let possible = |rate: &Rate| 1e9 / rate.nanos;
     let processor = Row::new("sign-in: server's processor time", time(logins.nanos));
     Ok(vec![
         Row::new("sign-ins per second and core", format!("{:.1} /s", per_core(&logins))).against(
@@ -48,11 +60,21 @@ pub(crate) fn rows(plan: Plan, machine: &Machine, server: &ServerBinary) -> Resu
             logins.per_second / bare.per_second,
         ),
         processor.against(format!("bare Argon2id, {}", time(bare.nanos)), logins.nanos / bare.nanos),
+        Row::new("OPAQUE logins per second of a core, both halves", format!("{:.0} /s", possible(&by_opaque))).against(
+            format!("sign-ins with a password, {:.1} /s", possible(&logins)),
+            possible(&by_opaque) / possible(&logins),
+        ),
+        Row::new("OPAQUE login: server's processor time", time(by_opaque.nanos))
+            .against(format!("sign-in with a password, {}", time(logins.nanos)), by_opaque.nanos / logins.nanos),
     ])
 }
 
 fn email(person: usize) -> String {
     format!("person{person}@example.org")
+}
+
+fn opaque_email(person: usize) -> String {
+    format!("opaque{person}@example.org")
 }
 
 fn bare_argon2() -> Result<Argon2<'static>, Problem> {
