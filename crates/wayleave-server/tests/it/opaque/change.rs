@@ -7,6 +7,7 @@ use wayleave_core::authentication::Method;
 use wayleave_core::ports::Account;
 use wayleave_server::accounts::change_account;
 use wayleave_server::config::Registration;
+use wayleave_testkit::DirectoryVerb;
 
 use super::{CHANGE_FINISH, CHANGE_START, LOGIN_START, decode, encode, ke1};
 use crate::people::ANN;
@@ -108,6 +109,26 @@ async fn a_change_is_not_undone_by_an_older_one() {
     one.post(CHANGE_FINISH, &first).await.assert_status(200);
     other.post(CHANGE_FINISH, &second).await.assert_code(401, "session_invalid");
     world.client().opaque_sign_in(ANN, OTHER_PASSWORD).await.assert_status(200);
+}
+
+/// R097: a change that was let in by a session does not undo what ended that session meanwhile.
+#[tokio::test]
+async fn a_change_is_overtaken_by_the_end_of_all_sessions() {
+    let world = World::new().await;
+    let account = world.person(ANN, &[]).await;
+    let (mut ann, _) = world.with_tokens(ANN).await;
+    let body =
+        ann.opaque_upload(CHANGE_START, json!({}), OTHER_PASSWORD).await.map_err(|answer| answer.text()).unwrap();
+    let gate = world.directory.as_ref().unwrap().faults().hold(DirectoryVerb::AccountsById);
+    let finish = ann.post(CHANGE_FINISH, &body);
+    let end = async {
+        gate.arrived().await;
+        change_account(&world.app, &account.id, |account| account.epoch += 1).await.unwrap();
+        gate.open();
+    };
+    let (finished, ()) = tokio::join!(finish, end);
+    finished.assert_code(409, "conflict");
+    assert_eq!(methods(&world, &account).await, ["pwd"]);
 }
 
 /// Whoever must choose another password can choose OPAQUE, and is free then.
