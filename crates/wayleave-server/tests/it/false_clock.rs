@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 /// The clock of one process.
 pub(crate) struct FalseClock {
-    library: PathBuf,
+    preload: PathBuf,
     file: PathBuf,
 }
 
 impl FalseClock {
     /// Right at first. The file says how far it is off.
     pub(crate) fn new(file: PathBuf) -> Self {
-        let clock = Self { library: library().expect("faketime is needed: apt-get install faketime"), file };
+        let clock = Self { preload: library().expect("faketime is needed: apt-get install faketime"), file };
         clock.set(0);
         clock
     }
@@ -19,7 +19,7 @@ impl FalseClock {
     /// What a process must be started with.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("LD_PRELOAD", self.library.display().to_string()),
+            ("LD_PRELOAD", self.preload.display().to_string()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.display().to_string()),
             ("FAKETIME_NO_CACHE", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
