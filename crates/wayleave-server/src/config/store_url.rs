@@ -130,14 +130,19 @@ impl FromStr for ServerUrl {
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        // Parameters may hold a password, too.
-        let (rest, parameters) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?..."));
-        match rest.rsplit_once('@') {
-            Some((login, place)) => {
+        // A password that is not encoded may hold anything, and parameters may hold one, too: where it cannot be told from
+        // host or path, they are not shown either.
+        let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
+        if login.is_some_and(|login| login.contains(['/', '?', '#'])) {
+            return write!(f, "{scheme}://***");
+        }
+        let (place, parameters) = rest.split_once(['?', '#']).map_or((rest, ""), |(place, _)| (place, "?..."));
+        match login {
+            Some(login) => {
                 let (user, password) = login.split_once(':').map_or((login, ""), |(user, _)| (user, ":***"));
                 write!(f, "{scheme}://{user}{password}@{place}{parameters}")
             }
-            None => write!(f, "{scheme}://{rest}{parameters}"),
+            None => write!(f, "{scheme}://{place}{parameters}"),
         }
     }
 }
@@ -161,6 +166,12 @@ mod tests {
             ("postgres://host/db", "postgres://host/db"),
             ("postgresql://ann:pa:ss@host:5432/db?sslmode=require", "postgresql://ann:***@host:5432/db?..."),
             ("postgres:///db?host=/run/postgresql&password=secret", "postgres:///db?..."),
+            ("postgres://u:S3cret?pass@h/db", "postgres://***"),
+            ("postgres://u:secret/of/a#kind@h/db?sslmode=require", "postgres://***"),
+            ("postgres://u:se?cret:with@every/thing@h/db", "postgres://***"),
+            ("postgres://host/db?user=u&password=two@secret", "postgres://***"),
+            ("postgres://u:secret@with@h/db", "postgres://u:***@h/db"),
+            ("redis+cluster://u:se?cret@a:1,b:2", "redis://***,redis://***"),
             ("redis://:secret@host:6379/1", "redis://:***@host:6379/1"),
             ("rediss://host", "rediss://host"),
             ("redis+cluster://u:secret@a:1,b:2", "redis://u:***@a:1,redis://u:***@b:2"),
@@ -168,7 +179,9 @@ mod tests {
         ] {
             let url: StoreUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), shown);
-            assert!(!format!("{url:?}").contains("secret"));
+            for part in ["secret", "S3cret", "pass", "kind", "thing"] {
+                assert!(!format!("{url:?}").contains(part), "{url:?}");
+            }
         }
     }
 
