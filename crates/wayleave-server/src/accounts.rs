@@ -4,11 +4,13 @@ use wayleave_core::authentication::Method;
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, AccountChange, AccountId, Credential, EmailAddress, InsertAccount, StoreError};
 use wayleave_core::record::Revision;
+use wayleave_core::subject::{Namespace, Subject};
 use wayleave_core::time::Timestamp;
 
 use crate::access::Context;
 use crate::app::{App, Directory};
 use crate::error::{ApiError, ErrorCode};
+use crate::shared::{self, Shared};
 use crate::text;
 
 /// An account that nobody has yet.
@@ -112,7 +114,8 @@ pub async fn insert_account(
     Ok(inserted)
 }
 
-/// Changes an account by compare-and-set, trying again when somebody else was first.
+/// Changes an account by compare-and-set, trying again when somebody else was first. Where that changes how its subject
+/// stands, it is to be done by [`shared::change`].
 ///
 /// # Errors
 /// 404 when it is gone, 409 when its e-mail address is taken or too many change it at once.
@@ -137,7 +140,6 @@ pub async fn change_account_if(
     id: &AccountId,
     mut change: impl FnMut(&mut Account) -> bool + Send,
 ) -> Result<Option<Account>, ApiError> {
-    app.manager.may_change().await?;
     for _ in 0..8 {
         let Some(mut account) = app.directory.accounts.by_id(id).await? else {
             return Err(ApiError::new(ErrorCode::NotFound));
@@ -197,6 +199,7 @@ pub async fn replace_secret(
     new: Secret,
 ) -> Result<Option<Account>, ApiError> {
     let Proved { account: id, epoch, set_at } = proved;
+    let subject = Subject::new(Namespace::User, id.as_str()).map_err(StoreError::corrupt)?;
     let claimed = match before {
         Before::Ends => {
             let claim = change_account_if(app, id, |account| {
@@ -204,14 +207,11 @@ pub async fn replace_secret(
                 account.epoch += 1;
                 current
             });
-            claim.await?
+            shared::change(app, Shared::Subject(&subject), claim).await?
         }
         Before::Stays => app.directory.accounts.by_id(id).await?.filter(|account| account.epoch == *epoch),
     };
     let Some(claimed) = claimed.filter(|account| !account.disabled) else { return Ok(None) };
-    if let Some(subject) = claimed.subject() {
-        app.manager.subject_changed(&subject).await?;
-    }
     let (method, superseded) = (new.method(), new.supersedes());
     let (Secret::Password(credential) | Secret::Opaque(credential)) = new;
     if !app.passwords.exchange(id, method, *set_at, credential).await? {
@@ -228,11 +228,7 @@ pub async fn replace_secret(
             Before::Stays => {}
         }
     });
-    let settled = settled.await?;
-    if let Some(subject) = settled.subject() {
-        app.manager.subject_changed(&subject).await?;
-    }
-    Ok(Some(settled))
+    Ok(Some(shared::change(app, Shared::Subject(&subject), settled).await?))
 }
 
 /// The account of the request's session.

@@ -143,7 +143,16 @@ impl App {
         if self.policy.reload().await? {
             self.apply_policy();
         }
-        self.manager.set_signing_keys(self.signing.load().await?.0);
+        self.reload_settings().await
+    }
+
+    /// Takes over settings and signing keys that another process changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot answer.
+    pub async fn reload_settings(&self) -> Result<(), StoreError> {
+        let (keys, revision) = self.signing.load().await?;
+        self.signing.put_in_force(&self.manager, keys, revision);
         Ok(())
     }
 

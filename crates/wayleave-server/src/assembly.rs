@@ -203,7 +203,8 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         Arc::clone(&entropy),
         config.jwt.jwks_max_age,
     );
-    manager.set_signing_keys(signing.load().await.map_err(StartError::of_sealed)?.0);
+    let (signing_keys, revision) = signing.load().await.map_err(StartError::of_sealed)?;
+    signing.put_in_force(&manager, signing_keys, revision);
     let hasher = hasher(config, parameters, &entropy);
     let requirements = Requirements::new(u16::try_from(config.password.min_length).unwrap_or(u16::MAX), ["wayleave"])
         .map_err(|error| StartError::Password(error.to_string().into()))?;

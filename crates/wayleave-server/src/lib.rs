@@ -23,6 +23,7 @@ pub mod routes;
 pub mod secrets;
 pub mod settings;
 pub mod signing;
+pub mod shared;
 pub mod strangers;
 pub mod text;
 pub mod trail;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use wayleave::SessionManager;
 use wayleave::jwt::{KeyLife, KeySet, SigningKey};
 use wayleave_core::ports::{Clock, Entropy, SetSetting, Settings, StoreError};
 use wayleave_core::record::Revision;
@@ -48,6 +50,7 @@ pub struct SigningKeys {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     published_before_signing: Duration,
+    in_force: Mutex<Option<Revision>>,
 }
 
 impl SigningKeys {
@@ -61,7 +64,16 @@ impl SigningKeys {
         entropy: Arc<dyn Entropy>,
         published_before_signing: Duration,
     ) -> Self {
-        Self { store, ring, clock, entropy, published_before_signing }
+        Self { store, ring, clock, entropy, published_before_signing, in_force: Mutex::default() }
+    }
+
+    /// Puts keys into force, unless later ones are: who read them may have been slow.
+    pub fn put_in_force(&self, manager: &SessionManager, keys: KeySet, revision: Revision) {
+        let mut in_force = self.in_force.lock();
+        if *in_force < Some(revision) {
+            manager.set_signing_keys(keys);
+            *in_force = Some(revision);
+        }
     }
 
     /// The keys, newest first; the first one is made now if there is none. With them comes the revision they are

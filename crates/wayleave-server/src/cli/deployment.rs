@@ -114,7 +114,7 @@ impl Deployment {
         Origin { actor: Some(ACTOR.into()), ..Origin::default() }
     }
 
-    /// Writes what waits, and closes the store. Running servers notice by themselves what was changed.
+    /// Writes what waits, and closes the store.
     pub(super) async fn close<T>(self, outcome: Result<T, Failure>) -> Result<T, Failure> {
         let Self { app, keys: _, assembly, cluster: (left, running) } = self;
         drop(app);

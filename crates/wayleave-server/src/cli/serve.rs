@@ -40,6 +40,8 @@ const WATCH: Duration = Duration::from_millis(250);
 /// How often the server looks for changed settings while it cannot hear the other servers.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How often it does so in any case: who changed them may have died before it told anybody.
+const LOOK_ANYWAY: Duration = Duration::from_secs(15);
 /// Connections of the listener for metrics.
 const METRICS_CONNECTIONS: usize = 16;
 
@@ -193,7 +195,7 @@ async fn follow_nodes(app: Arc<App>, stop: CancellationToken) {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut taken_over = true;
     loop {
-        tokio::select! {
+        let reloaded = tokio::select! {
             () = stop.cancelled() => return,
             changed = settings.changed() => {
                 if changed.is_err() {
@@ -203,19 +205,28 @@ async fn follow_nodes(app: Arc<App>, stop: CancellationToken) {
             _ = look.tick() => {
                 if taken_over && cluster.status().leased {
                     continue;
+    let mut look_anyway = tokio::time::interval(LOOK_ANYWAY);
+    look_anyway.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 }
             }
-        }
-        let reloaded = app.reload().await;
+            _ = look_anyway.tick() => {
+                if !taken_over {
+                    continue;
+                }
+                app.reload_settings().await
+            }
+        };
         taken_over = reloaded.is_ok();
         if let Err(error) = reloaded {
             tracing::warn!(%error, "what another server changed could not be read; it will be tried again");
         }
+                app.reload().await
     }
 }
 
 /// Follows what other processes do to the store.
 async fn follow_others(app: Arc<App>, mut watch: Watch, stop: CancellationToken) {
+                app.reload().await
     let mut look = tokio::time::interval(WATCH);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut answers = true;

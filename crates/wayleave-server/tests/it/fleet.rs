@@ -11,7 +11,7 @@ use wayleave_testkit::servers::redis::{Redis, RedisCluster};
 
 use super::bus_cut::Way;
 use super::false_clock::FalseClock;
-use super::process::{Connection, Process, Start, add_account, ask};
+use super::process::{Connection, Process, Start, add_account, ask, command};
 
 pub(crate) const SERVERS: usize = 3;
 pub(crate) const PASSWORD: &str = "let me in for good reason";
@@ -115,7 +115,7 @@ impl Fleet {
         let configuration = format!(
             "[store]\n{}\nconnections = 5\n[keys]\nmaster = \"{}\"\n[nodes]\nname = \"{name}\"\n\
              coherence = \"{coherence}\"\n[kinds.standard]\nmost = 10000\n[lockout]\nattempts = 100\n[rate_limits]\n\
-             login = \"none\"\nrefresh = \"none\"\nsession = \"none\"\nunknown_token = \"none\"\n",
+             login = \"none\"\nregister = \"none\"\nrefresh = \"none\"\nsession = \"none\"\nunknown_token = \"none\"\n",
             self.stores(self.setup.behind_a_cut == Some(which)),
             self.folder.path().join("master.key").display()
         );
@@ -208,6 +208,11 @@ impl Fleet {
     pub(crate) async fn sign_out(&self, server: usize, token: &str) {
         assert_eq!(self.ask(server, "POST", "/api/auth/logout", token, None).await, 200);
         assert_eq!(self.validate(server, token).await, 401, "where it was ended, it is over at once");
+    }
+
+    /// Runs a command where the first server has its data.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> std::process::Output {
+        command(&self.folders[0], arguments).await
     }
 
     /// A client with a connection to each server.

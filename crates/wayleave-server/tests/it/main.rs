@@ -31,6 +31,7 @@ mod load;
 mod nginx;
 mod nodes;
 mod nodes_clocks;
+mod nodes_commands;
 mod nodes_faults;
 mod nodes_strict;
 mod opaque;

@@ -160,6 +160,13 @@ pub(crate) async fn add_account(data: &Path, email: &str, password: &str) {
     assert!(child.wait().await.unwrap().success());
 }
 
+/// Runs a command beside the servers on the data in `data`.
+pub(crate) async fn command(data: &Path, arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wayleave"));
+    command.args(arguments).arg("--data").arg(data).env_clear().current_dir(data).kill_on_drop(true);
+    command.output().await.unwrap()
+}
+
 /// One request to `address` on a connection of its own. An error means that no whole answer came.
 pub(crate) async fn ask(
     address: SocketAddr,

@@ -15,7 +15,7 @@ use super::super::output::{Line, Output};
 use super::json;
 use crate::audit::Entry;
 use crate::config::Config;
-use crate::routes::admin::keys::{InTheWay, SigningKeyList, stands_in_the_way};
+use crate::routes::admin::keys::{InTheWay, SigningKeyList, make, stands_in_the_way};
 use crate::secrets;
 use crate::wire::rfc3339;
 
@@ -56,11 +56,10 @@ async fn rotate_signing(deployment: &Deployment) -> Result<(String, String), Fai
         Some(InTheWay::NewestDoesNotSignYet) => return Err(Obstacle::KeyTooYoung.into()),
         Some(InTheWay::TooManyVerify) => return Err(Obstacle::TooManyKeys.into()),
     }
-    let (keys, _) = app.signing.rotate().await?;
+    let keys = make(app, Deployment::entry("key.rotated", None)).await?;
     let newest = keys.keys().first();
     let name = newest.map(|key| key.name().as_str().to_owned()).unwrap_or_default();
     let signs_from = newest.map(|key| rfc3339(key.life().signs_from)).unwrap_or_default();
-    deployment.record(Entry { detail: Some(json!({ "kid": name })), ..Deployment::entry("key.rotated", None) });
     Ok((name, signs_from))
 }
 

@@ -15,9 +15,8 @@ use super::super::deployment::{Absent, Deployment};
 use super::super::failure::{Argument, Failure, Obstacle};
 use super::super::output::{Line, Output};
 use super::{json, listed, permissions, session};
-use crate::audit::Entry;
 use crate::config::Config;
-use crate::routes::admin::service_keys::{EXPIRES_IN, ServiceKeyInfo, is_name, may_be_granted};
+use crate::routes::admin::service_keys::{EXPIRES_IN, ServiceKeyInfo, is_name, may_be_granted, withdraw};
 use crate::routes::admin::{MOST_LISTED, record};
 use crate::wire::rfc3339;
 
@@ -144,13 +143,8 @@ fn state(key: &Held, now: Timestamp) -> &'static str {
 
 async fn revoke(deployment: &Deployment, name: &str, output: Output) -> Result<u64, Failure> {
     let app = &deployment.app;
-    let keys = &app.directory.service_keys;
-    let held = keys.by_name(name).await?.ok_or(Obstacle::NoService)?;
-    keys.revoke(name, app.now()).await?;
-    if held.revoked_at.is_none() {
-        let detail = Some(json!({ "name": name }));
-        deployment.record(Entry { detail, ..Deployment::entry("service_key.revoked", None) });
-    }
+    let held = app.directory.service_keys.by_name(name).await?.ok_or(Obstacle::NoService)?;
+    withdraw(app, &held, Deployment::entry("service_key.revoked", None)).await?;
     // From here on none of its sessions is honoured; what follows takes them off the record too.
     session::end_where(deployment, output, |record| {
         record.subject.as_ref().is_some_and(|subject| subject.service() == Some(name))

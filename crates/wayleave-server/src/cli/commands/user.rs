@@ -20,6 +20,7 @@ use crate::accounts::{Secret, display_name, insert_account, new_account};
 use crate::config::Config;
 use crate::links;
 use crate::routes::admin::{record, users::Person};
+use crate::shared::{self, Shared};
 use crate::wire::rfc3339;
 
 /// Accounts read at once.
@@ -183,29 +184,22 @@ struct Disabled {
 
 async fn disable(deployment: &Deployment, email: &EmailAddress) -> Result<Disabled, Failure> {
     let app = &deployment.app;
-    let (before, account) = change(deployment, email, |account| {
+    let account = change(deployment, email, "user.disabled", |account| {
         if !account.disabled {
             account.disabled = true;
             account.epoch += 1;
         }
     })
     .await?;
-    let subject = subject(&account)?;
-    if !before.disabled {
-        deployment.record(Deployment::entry("user.disabled", Some(&subject)));
-    }
     // Also when it was disabled before: a command that was cut off may have left sessions on record.
+    let subject = subject(&account)?;
     let ended = app.manager.end_all(&subject, None, Cause::SubjectDisabled, &Deployment::origin()).await?.0.len();
     let administrators = app.directory.accounts.anybody_holds(ADMIN).await?;
     Ok(Disabled { account, ended, administrators })
 }
 
 async fn enable(deployment: &Deployment, email: &EmailAddress) -> Result<Account, Failure> {
-    let (before, account) = change(deployment, email, |account| account.disabled = false).await?;
-    if before.disabled {
-        deployment.record(Deployment::entry("user.enabled", Some(&subject(&account)?)));
-    }
-    Ok(account)
+    change(deployment, email, "user.enabled", |account| account.disabled = false).await
 }
 
 async fn unlock(deployment: &Deployment, email: &EmailAddress) -> Result<Account, Failure> {
@@ -230,9 +224,26 @@ async fn find(deployment: &Deployment, email: &EmailAddress) -> Result<Account, 
     account.ok_or_else(|| Obstacle::NoAccount.into())
 }
 
-/// Changes an account by compare-and-set; the account before and after. A change that leaves it as it is writes
-/// nothing.
+/// Changes an account, and puts `event` into the audit log. A change that leaves it as it is writes nothing.
 async fn change(
+    deployment: &Deployment,
+    email: &EmailAddress,
+    event: &'static str,
+    change: impl Fn(&mut Account) + Send,
+) -> Result<Account, Failure> {
+    let subject = subject(&find(deployment, email).await?)?;
+    let write = async {
+        let (before, after) = compare_and_set(deployment, email, change).await?;
+        if after != before {
+            deployment.record(Deployment::entry(event, Some(&subject)));
+        }
+        Ok(after)
+    };
+    shared::change(&deployment.app, Shared::Subject(&subject), write).await
+}
+
+/// The account before and after.
+async fn compare_and_set(
     deployment: &Deployment,
     email: &EmailAddress,
     change: impl Fn(&mut Account) + Send,
@@ -249,7 +260,6 @@ async fn change(
         match app.directory.accounts.update(&after).await? {
             AccountChange::Done(revision) => {
                 after.revision = revision;
-                app.manager.subject_changed(&subject(&after)?).await?;
                 return Ok((before, after));
             }
             AccountChange::Missing => return Err(Obstacle::NoAccount.into()),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use wayleave::jwt::KeySet;
+use wayleave_core::ports::StoreError;
 use wayleave_core::time::Timestamp;
 
 use super::entry;
@@ -14,6 +15,7 @@ use crate::access::Context;
 use crate::app::App;
 use crate::audit::Entry;
 use crate::error::{ApiError, ErrorCode};
+use crate::shared::{self, Shared};
 use crate::wire::{Envelope, ErrorBody, rfc3339};
 
 /// Keys that may be good at once, the new one included. A key set has room for as many, so a rotation drops no key
@@ -83,14 +85,20 @@ pub async fn rotate(State(app): State<Arc<App>>, context: Context) -> Result<Env
     if let Some(reason) = stands_in_the_way(&held, now) {
         return Err(ApiError::new(ErrorCode::Conflict).with_details(json!({ "reason": reason.as_str() })));
     }
-    app.manager.may_change().await?;
-    let (keys, _) = app.signing.rotate().await?;
-    let newest = keys.keys().first().map(|key| key.name().as_str().to_owned());
-    let list = SigningKeyList::of(&keys, now);
-    app.manager.set_signing_keys(keys);
-    app.record(Entry { detail: Some(json!({ "kid": newest })), ..entry(&context, "key.rotated") });
-    app.manager.settings_changed().await?;
-    Ok(Envelope::new(list))
+    let keys = make(&app, entry(&context, "key.rotated")).await?;
+    Ok(Envelope::new(SigningKeyList::of(&keys, now)))
+}
+
+/// Makes a new signing key and puts it into force on every server, with `entry` in the audit log. All keys, then.
+pub(crate) async fn make(app: &App, entry: Entry) -> Result<Arc<KeySet>, StoreError> {
+    let write = async {
+        let (keys, revision) = app.signing.rotate().await?;
+        let newest = keys.keys().first().map(|key| key.name().as_str().to_owned());
+        app.signing.put_in_force(&app.manager, keys, revision);
+        app.record(Entry { detail: Some(json!({ "kid": newest })), ..entry });
+        Ok(app.manager.signing_keys())
+    };
+    shared::change(app, Shared::Settings, write).await
 }
 
 /// Why there cannot be a new key now.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use utoipa::ToSchema;
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::{InsertServiceKey, ServiceKey};
+use wayleave_core::ports::{InsertServiceKey, ServiceKey, StoreError};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::ServiceToken;
 use zeroize::Zeroizing;
@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::audit::Entry;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
+use crate::shared::{self, Shared};
 use crate::wire::{Done, Envelope, ErrorBody, PageOf, rfc3339};
 
 /// Longest name, in bytes: a subject has room for 128 more.
@@ -157,19 +158,23 @@ pub async fn create(
     responses((status = 200, body = Done), (status = "default", body = ErrorBody)))]
 pub async fn revoke(State(app): State<Arc<App>>, context: Context, Path(name): Path<String>) -> Result<Done, ApiError> {
     let missing = || ApiError::new(ErrorCode::NotFound);
-    let keys = &app.directory.service_keys;
-    let held = keys.by_name(&name).await?.ok_or_else(missing)?;
-    app.manager.may_change().await?;
-    let revoked = keys.revoke(&name, app.now()).await;
-    // Every subject of the service stands differently now, and there may be many. Also when it failed: the answer may
-    // be lost and the key withdrawn.
-    let told = app.manager.everything_changed().await;
-    revoked?;
-    if held.revoked_at.is_none() {
-        app.record(Entry { detail: Some(json!({ "name": name })), ..entry(&context, "service_key.revoked") });
-    }
-    told?;
+    let held = app.directory.service_keys.by_name(&name).await?.ok_or_else(missing)?;
+    withdraw(&app, &held, entry(&context, "service_key.revoked")).await?;
     Ok(Done::YES)
+}
+
+/// Withdraws the key `held`, with `entry` in the audit log if it was not withdrawn before.
+pub(crate) async fn withdraw(app: &App, held: &ServiceKey, entry: Entry) -> Result<(), StoreError> {
+    let ServiceKey { name, revoked_at, .. } = held;
+    let write = async {
+        app.directory.service_keys.revoke(name, app.now()).await?;
+        if revoked_at.is_none() {
+            app.record(Entry { detail: Some(json!({ "name": name })), ..entry });
+        }
+        Ok(())
+    };
+    // Every subject of the service stands differently then, and there may be many.
+    shared::change(app, Shared::Everything, write).await
 }
 
 /// Whether `text` can be the name of a service.

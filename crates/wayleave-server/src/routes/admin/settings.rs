@@ -15,6 +15,7 @@ use crate::audit::Entry;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
 use crate::settings::{ChangeError, InForce, Policy};
+use crate::shared::{self, Shared};
 use crate::wire::{Envelope, ErrorBody};
 
 /// Highest revision that a request may name: every JSON reader has numbers up to here exactly.
@@ -75,18 +76,20 @@ pub async fn change(
     if !problems.is_empty() {
         return Err(ApiError::validation(&problems));
     }
-    app.manager.may_change().await?;
-    let before = app.policy.current();
-    let expected = (revision > 0).then_some(Revision(revision));
-    let after = app.policy.change(policy, expected, app.now()).await.map_err(|error| match error {
-        ChangeError::Conflict => ApiError::new(ErrorCode::Conflict),
-        ChangeError::Store(error) => error.into(),
-    })?;
-    app.apply_policy();
-    app.record(Entry {
-        detail: Some(json!({ "before": before.policy, "after": after.policy })),
-        ..entry(&context, "settings.changed")
-    });
-    app.manager.settings_changed().await?;
+    let write = async {
+        let before = app.policy.current();
+        let expected = (revision > 0).then_some(Revision(revision));
+        let after = app.policy.change(policy, expected, app.now()).await.map_err(|error| match error {
+            ChangeError::Conflict => ApiError::new(ErrorCode::Conflict),
+            ChangeError::Store(error) => error.into(),
+        })?;
+        app.apply_policy();
+        app.record(Entry {
+            detail: Some(json!({ "before": before.policy, "after": after.policy })),
+            ..entry(&context, "settings.changed")
+        });
+        Ok::<_, ApiError>(after)
+    };
+    let after = shared::change(&app, Shared::Settings, write).await?;
     Ok(Envelope::new(SettingsAnswer::of(&after)))
 }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use wayleave::events::Cause;
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, AccountId, EmailAddress, StoreError};
+use wayleave_core::subject::Subject;
 
 use super::{LabelText, Person, account, fields, subject};
 use crate::access::{ADMIN, Context, administers};
@@ -19,6 +20,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
 use crate::opaque::retired;
 use crate::routes::admin::{PermissionName, entry, permissions, record};
+use crate::shared::{self, Shared};
 use crate::wire::{Envelope, ErrorBody};
 
 /// Accounts looked through at once for another administrator.
@@ -164,44 +166,52 @@ pub async fn change(
         return Err(last_administrator());
     }
     let subject = subject(&held)?;
-    let now = app.now();
     if planned.email != held.email {
-        retired::retire(&*app.directory.credentials, &held.id, &held.email, now).await?;
+        retired::retire(&*app.directory.credentials, &held.id, &held.email, app.now()).await?;
     }
-    let mut before = held;
-    let changed = change_account(&app, &planned.id, |account| {
+    let write = carry_out(&app, &context, &subject, held, &change);
+    let after = shared::change(&app, Shared::Subject(&subject), write).await?;
+    Ok(Envelope::new(Person::of(&after)))
+}
+
+/// Makes a change of the account `before`, with its audit entries, and ends the sessions that it puts an end to.
+async fn carry_out(
+    app: &App,
+    context: &Context,
+    subject: &Subject,
+    mut before: Account,
+    change: &Change,
+) -> Result<Account, ApiError> {
+    let now = app.now();
+    let id = before.id.clone();
+    let after = change_account(app, &id, |account| {
         before = account.clone();
         change.apply(account);
         account.updated_at = now;
     })
-    .await;
-    // Also when it failed: the answer may be lost and the change made.
-    let told = app.manager.subject_changed(&subject).await;
-    let after = changed?;
-    let entry = |event| Entry { subject: Some(subject.as_str().into()), ..entry(&context, event) };
+    .await?;
+    let entry = |event| Entry { subject: Some(subject.as_str().into()), ..entry(context, event) };
     for (event, facts, lists) in events(&before, &after) {
-        record(&app, &entry(event), &facts, &lists);
+        record(app, &entry(event), &facts, &lists);
     }
     // Two administrators may have taken each other's permission at the same moment; then neither did.
     if administers(&before) && !administers(&after) && !app.directory.accounts.anybody_holds(ADMIN).await? {
-        let restored = change_account(&app, &after.id, |account| {
+        let restored = change_account(app, &id, |account| {
             let Account { epoch, last_sign_in_at, revision, .. } = *account;
             *account = Account { epoch, last_sign_in_at, revision, ..before.clone() };
         })
-        .await;
-        app.manager.subject_changed(&subject).await?;
-        for (event, facts, lists) in events(&after, &restored?) {
+        .await?;
+        for (event, facts, lists) in events(&after, &restored) {
             let entry = Entry { reason: Some("last_administrator"), ..entry(event) };
-            record(&app, &entry, &facts, &lists);
+            record(app, &entry, &facts, &lists);
         }
         return Err(last_administrator());
     }
     if after.epoch > before.epoch {
         let cause = if after.disabled { Cause::SubjectDisabled } else { Cause::Administrator };
-        app.manager.end_all(&subject, None, cause, &context.as_actor()).await?;
+        app.manager.end_all(subject, None, cause, &context.as_actor()).await?;
     }
-    told?;
-    Ok(Envelope::new(Person::of(&after)))
+    Ok(after)
 }
 
 async fn another_administers(app: &App, but: &AccountId) -> Result<bool, StoreError> {
