@@ -21,6 +21,7 @@ use wayleave_web::csrf::CsrfKey;
 use zeroize::Zeroizing;
 
 use crate::audit::{Entry, Recorder};
+use crate::claim::Lost;
 use crate::cookies::Cookies;
 use crate::metrics::Metrics;
 use crate::opaque::Opaque;
@@ -110,6 +111,8 @@ pub struct App {
     pub signing: SigningKeys,
     /// The audit log.
     pub audit: Recorder,
+    /// Whether another server bears this one's name.
+    pub name_lost: Lost,
     /// Numbers about the process.
     pub metrics: Metrics,
     /// CSRF tokens.
@@ -140,9 +143,6 @@ impl App {
     pub async fn reload(&self) -> Result<(), StoreError> {
         // First, whatever becomes of the rest: nothing that was ended elsewhere may go on validating from memory.
         self.manager.forget_everything();
-        if self.policy.reload().await? {
-            self.apply_policy();
-        }
         self.reload_settings().await
     }
 
@@ -151,6 +151,9 @@ impl App {
     /// # Errors
     /// [`StoreError`] when the store cannot answer.
     pub async fn reload_settings(&self) -> Result<(), StoreError> {
+        if self.policy.reload().await? {
+            self.apply_policy();
+        }
         let (keys, revision) = self.signing.load().await?;
         self.signing.put_in_force(&self.manager, keys, revision);
         Ok(())

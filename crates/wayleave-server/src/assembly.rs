@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::app::{App, Provers, RouteOptions};
 use crate::audit::{ChainKey, Heads, Writer, WriterOptions};
+use crate::claim::Claim;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::opaque::{self, IdentifierKey, Opaque};
@@ -119,6 +120,8 @@ pub struct Blueprint<'a> {
     pub parameters: Parameters,
     /// The name of this process's audit chain.
     pub node: &'a str,
+    /// The claim on that name, where others could bear it.
+    pub claim: Option<Claim>,
     /// To be called when the first administrator was made.
     pub setup_done: Arc<dyn Fn() + Send + Sync>,
 }
@@ -137,6 +140,8 @@ struct Tasks {
     trail_stop: CancellationToken,
     audit: tokio::task::JoinHandle<()>,
     audit_stop: CancellationToken,
+    claim: Option<tokio::task::JoinHandle<()>>,
+    claim_stop: CancellationToken,
 }
 
 impl Assembly {
@@ -148,6 +153,11 @@ impl Assembly {
         finish("events", tasks.trail).await;
         tasks.audit_stop.cancel();
         finish("the audit log", tasks.audit).await;
+        // Only now: whoever has the name next goes on where this chain ends.
+        tasks.claim_stop.cancel();
+        if let Some(claim) = tasks.claim {
+            finish("the claim on this server's name", claim).await;
+        }
         backend.close().await;
     }
 }
@@ -163,7 +173,7 @@ async fn finish(what: &str, task: tokio::task::JoinHandle<()>) {
 /// # Errors
 /// [`StartError`].
 pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> {
-    let Blueprint { config, keys, backend, ambient, bound, parameters, node, setup_done } = blueprint;
+    let Blueprint { config, keys, backend, ambient, bound, parameters, node, claim, setup_done } = blueprint;
     let Ambient { clock, entropy } = ambient;
     let ring = Arc::new(keys.key_ring().map_err(|_| StartError::Keys)?);
     let mut random = [0; 16];
@@ -236,6 +246,8 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
     let metrics = Metrics::new();
     let audit_stop = CancellationToken::new();
     let trail_stop = CancellationToken::new();
+    let claim_stop = CancellationToken::new();
+    let name_lost = claim.as_ref().map(Claim::lost).unwrap_or_default();
     let reference_key = keys.derive(Purpose::SessionReference);
     let follow = trail::follow(
         manager.subscribe(EVENT_QUEUE),
@@ -249,6 +261,8 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         trail_stop,
         audit: tokio::spawn(writer.run(audit_stop.clone())),
         audit_stop,
+        claim: claim.map(|claim| tokio::spawn(claim.keep(claim_stop.clone()))),
+        claim_stop,
     };
     let app = Arc::new(App {
         manager,
@@ -262,6 +276,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         policy,
         signing,
         audit: recorder,
+        name_lost,
         metrics,
         csrf: CsrfKey::new(*keys.derive(Purpose::Csrf)),
         cookies: edge::cookies(config, bound)?,

@@ -10,7 +10,7 @@ mod verify;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 use wayleave_core::time::Timestamp;
@@ -68,13 +68,14 @@ enum Message {
 pub struct Recorder {
     queue: mpsc::Sender<Message>,
     dropped: Arc<AtomicU64>,
+    stuck: Arc<AtomicBool>,
 }
 
 impl Recorder {
     /// A recorder and the receiving end for a [`Writer`].
     fn channel() -> (Self, mpsc::Receiver<Message>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        (Self { queue, dropped: Arc::default() }, receiver)
+        (Self { queue, dropped: Arc::default(), stuck: Arc::default() }, receiver)
     }
 
     /// Puts an entry down.
@@ -92,6 +93,12 @@ impl Recorder {
             // The writer drops the sender only when it ends, and then there is nothing to wait for.
             let _ = wait.await;
         }
+    }
+
+    /// Whether rows wait that the store did not take when it was last tried.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
     }
 
     /// Entries that did not fit the queue so far.

@@ -193,11 +193,14 @@ impl Writer {
                         self.waiting.drain(..=index);
                         continue;
                     }
-                    tracing::error!(%error, waiting = self.waiting.len(), "the audit log cannot be written");
+                    self.recorder.stuck.store(true, Ordering::Relaxed);
+                    let (error, waiting) = (&error as &dyn std::error::Error, self.waiting.len());
+                    tracing::error!(error, waiting, node = &*self.node, "the audit log cannot be written");
                     return;
                 }
             }
         }
+        self.recorder.stuck.store(false, Ordering::Relaxed);
     }
 
     /// Writes down what was counted.

@@ -74,6 +74,7 @@ impl Deployment {
             bound: config.server.listen,
             parameters: assembly::password_parameters(config)?,
             node: &node,
+            claim: None,
             setup_done: Arc::new(move || remove(&link_file)),
         })
         .await;

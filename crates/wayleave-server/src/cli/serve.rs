@@ -22,6 +22,7 @@ use crate::access::ADMIN;
 use crate::app::App;
 use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint};
 use crate::changes::{Watch, follow};
+use crate::claim::{Claim, ClaimError};
 use crate::config::{Config, Loaded};
 use crate::http::hosts::Hosts;
 use crate::http::serve::{ServeOptions, Stopped, serve};
@@ -39,9 +40,9 @@ const WATCH: Duration = Duration::from_millis(250);
 
 /// How often the server looks for changed settings while it cannot hear the other servers.
 const LOOK: Duration = Duration::from_secs(1);
-
 /// How often it does so in any case: who changed them may have died before it told anybody.
 const LOOK_ANYWAY: Duration = Duration::from_secs(15);
+
 /// Connections of the listener for metrics.
 const METRICS_CONNECTIONS: usize = 16;
 
@@ -65,6 +66,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
         .map_err(|error| format!("cannot listen on {}: {error}", config.server.listen))?;
     let bound = listener.local_addr()?;
     let backend = Backend::open(config, &opened.keys, &ambient).await?;
+    let claim = claim(config, &backend, &ambient).await?;
     let watch = Watch::start(backend.clone()).await?;
     let link_file = config.resolve(Path::new(LINK_FILE));
     let setup_done = {
@@ -79,6 +81,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
         bound,
         parameters: assembly::password_parameters(config)?,
         node: config.nodes.name.as_str(),
+        claim,
         setup_done: Arc::new(setup_done),
     })
     .await?;
@@ -134,6 +137,15 @@ async fn serve_metrics(
     let router = stack.wrap(router::metrics_router(app, hosts));
     let options = ServeOptions { most_connections: METRICS_CONNECTIONS, ..assembly::serve_options(config) };
     Ok(Some(tokio::spawn(serve(listener, router, options, stop))))
+}
+
+/// This server's claim on its name, where several servers can share the directory.
+async fn claim(config: &Config, backend: &Backend, ambient: &Ambient) -> Result<Option<Claim>, ClaimError> {
+    if !config.directory().is_shared() {
+        return Ok(None);
+    }
+    let settings = Arc::clone(&backend.directory.settings);
+    Ok(Some(Claim::take(settings, config.nodes.name.as_str(), &*ambient.entropy).await?))
 }
 
 /// The lock of the one server that may run on a data folder.
@@ -193,6 +205,8 @@ async fn follow_nodes(app: Arc<App>, stop: CancellationToken) {
     let mut settings = cluster.settings();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut look_anyway = tokio::time::interval(LOOK_ANYWAY);
+    look_anyway.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut taken_over = true;
     loop {
         let reloaded = tokio::select! {
@@ -201,13 +215,13 @@ async fn follow_nodes(app: Arc<App>, stop: CancellationToken) {
                 if changed.is_err() {
                     return;
                 }
+                app.reload().await
             }
             _ = look.tick() => {
                 if taken_over && cluster.status().leased {
                     continue;
-    let mut look_anyway = tokio::time::interval(LOOK_ANYWAY);
-    look_anyway.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 }
+                app.reload().await
             }
             _ = look_anyway.tick() => {
                 if !taken_over {
@@ -220,13 +234,11 @@ async fn follow_nodes(app: Arc<App>, stop: CancellationToken) {
         if let Err(error) = reloaded {
             tracing::warn!(%error, "what another server changed could not be read; it will be tried again");
         }
-                app.reload().await
     }
 }
 
 /// Follows what other processes do to the store.
 async fn follow_others(app: Arc<App>, mut watch: Watch, stop: CancellationToken) {
-                app.reload().await
     let mut look = tokio::time::interval(WATCH);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut answers = true;

@@ -17,16 +17,19 @@ use crate::error::{ApiError, ErrorCode};
 use crate::metrics::{self, Readings};
 use crate::wire::ErrorBody;
 
-/// `{"status":"ok"}` or `{"status":"degraded"}`
+/// `{"status":"ok"}` or `{"status":"degraded","reasons":["bus"]}`
 #[derive(Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`, or `degraded` where it serves, but slower than it should; anything else is a refusal.
+    /// `ok`, or `degraded` where it serves, but not as it should; anything else is a refusal.
     #[schema(example = "ok")]
     status: &'static str,
+    /// Why it is degraded: `bus`, `audit` or `name`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    reasons: Vec<&'static str>,
 }
 
-const OK: Json<Health> = Json(Health { status: "ok" });
-const DEGRADED: Json<Health> = Json(Health { status: "degraded" });
+const OK: Json<Health> = Json(Health { status: "ok", reasons: Vec::new() });
 
 /// Whether the process lives.
 #[utoipa::path(get, path = "/healthz", operation_id = "health_alive", tag = "health", security(()),
@@ -36,8 +39,9 @@ pub async fn alive() -> Json<Health> {
 }
 
 /// Whether the server can serve: 503 names in `details.failed` which part cannot: `sessions`, `directory` or, where
-/// several servers share a store, the `bus` between them. `degraded` is said while the bus cannot be heard: the store is
-/// asked about every request then.
+/// several servers share a store, the `bus` between them. `degraded` is said while the `bus` cannot be heard, so that the
+/// store is asked about every request; while rows of the `audit` log cannot be written; and when another server has taken
+/// the `name` of this one, `nodes.name`.
 #[utoipa::path(get, path = "/readyz", operation_id = "health_ready", tag = "health", security(()),
     responses((status = 200, body = Health), (status = 503, body = ErrorBody), (status = "default", body = ErrorBody)))]
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError> {
@@ -50,7 +54,13 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError
         .chain(node.is_some_and(|node| !node.audible).then_some("bus"))
         .collect();
     if failed.is_empty() {
-        Ok(if node.is_some_and(|node| !node.leased) { DEGRADED } else { OK })
+        let degraded = [
+            ("bus", node.is_some_and(|node| !node.leased)),
+            ("audit", app.audit.is_stuck()),
+            ("name", app.name_lost.is_so()),
+        ];
+        let reasons: Vec<_> = degraded.into_iter().filter(|(_, so)| *so).map(|(reason, _)| reason).collect();
+        Ok(if reasons.is_empty() { OK } else { Json(Health { status: "degraded", reasons }) })
     } else {
         Err(ApiError::new(ErrorCode::StoreUnavailable).with_details(json!({ "failed": failed })))
     }

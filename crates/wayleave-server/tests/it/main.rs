@@ -33,6 +33,7 @@ mod nodes;
 mod nodes_clocks;
 mod nodes_commands;
 mod nodes_faults;
+mod nodes_names;
 mod nodes_strict;
 mod opaque;
 mod openapi;

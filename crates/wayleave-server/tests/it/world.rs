@@ -105,6 +105,7 @@ impl World {
             bound,
             parameters: Parameters::dangerous_cheap_for_tests(),
             node: "test",
+            claim: None,
             setup_done: Arc::new(|| {}),
         })
         .await
