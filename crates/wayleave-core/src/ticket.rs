@@ -20,12 +20,14 @@ pub enum Purpose {
     PasswordReset,
     /// A proof that must not be seen twice.
     Replay,
+    /// What a store remembers of itself; nobody takes it.
+    Mark,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 6] =
-        [Self::Challenge, Self::Handshake, Self::WebSocket, Self::Setup, Self::PasswordReset, Self::Replay];
+    pub const ALL: [Self; 7] =
+        [Self::Challenge, Self::Handshake, Self::WebSocket, Self::Setup, Self::PasswordReset, Self::Replay, Self::Mark];
 
     /// The name that stores use.
     #[must_use]
@@ -37,6 +39,7 @@ impl Purpose {
             Self::Setup => "setup",
             Self::PasswordReset => "password-reset",
             Self::Replay => "replay",
+            Self::Mark => "mark",
         }
     }
 }

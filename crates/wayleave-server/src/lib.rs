@@ -16,6 +16,7 @@ mod gate;
 pub mod http;
 pub mod links;
 pub mod logging;
+pub mod marks;
 pub mod metrics;
 pub mod opaque;
 mod openapi;

@@ -236,10 +236,14 @@ pub enum KeyKind {
 pub enum Store {
     /// Copy live sessions to another store; nobody is signed out
     #[command(after_help = "\
-Stop the servers first, and start them with the other store afterwards: what is ended meanwhile in the one would go on in the
-other. Accounts, settings and the audit log are not copied. Refresh tokens go on; of those spent before the last exchange the
-other store knows nothing, and refuses them without ending their sessions. What is there already is left alone, so a copy that
-broke off can be run again. A URL with a password is better taken from the environment, as env:NAME.
+Stop all servers first, and start them with the other store afterwards: what is ended meanwhile in the one would go on in the
+other. A server that still runs on one of them is noticed, except on SQLite in another data folder. The other store must be a
+new one: once it has served, or if it has sessions of its own, nothing is copied into it any more. Until then the copy can be
+run again, after it broke off or when servers ran on the first store once more; it begins anew each time.
+
+Accounts, settings and the audit log are not copied. Refresh tokens go on; of those spent before the last exchange the other
+store knows nothing, and refuses them without ending their sessions. A URL with a password is better taken from the environment,
+as env:NAME.
 
 Examples:
   wayleave store copy postgres://wayleave@db.internal/wayleave redis://cache.internal

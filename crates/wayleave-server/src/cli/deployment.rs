@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint};
 use crate::audit::Entry;
 use crate::config::{Config, StoreUrl};
+use crate::marks::Mark;
 use crate::secrets::{self, MasterKeys};
 
 /// Who the audit log says it was.
@@ -103,6 +104,11 @@ impl Deployment {
             actor: Some(ACTOR.into()),
             ..Entry::default()
         }
+    }
+
+    /// To be called before sessions are ended: the store must not get them back from another one by a copy.
+    pub(super) async fn will_end_sessions(&self) -> Result<(), Failure> {
+        Ok(Mark::Served.put(&*self.app.store, self.app.now()).await?)
     }
 
     /// Puts a change into the audit log.

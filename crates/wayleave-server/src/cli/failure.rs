@@ -150,6 +150,17 @@ pub(super) enum Obstacle {
     /// No such service.
     #[error("there is no service key with this name; `wayleave service-key list` shows all")]
     NoService,
+    /// A copy would bring sessions back.
+    #[error(
+        "the store that is to get the sessions has some of its own, or has served: it knows of sessions that ended, and a \
+         copy would bring them back; name a new, empty one"
+    )]
+    TargetServed,
+    /// What is copied would change meanwhile.
+    #[error(
+        "a server runs on one of the two stores; stop every server on both, and run the command again, which begins anew"
+    )]
+    StoreServes,
     /// Somebody had it already.
     #[error(
         "there is or was a service key with this name, and a name is never given out again, since its sessions would \

@@ -27,6 +27,7 @@ use crate::config::{Config, Loaded};
 use crate::http::hosts::Hosts;
 use crate::http::serve::{ServeOptions, Stopped, serve};
 use crate::logging;
+use crate::marks::Mark;
 use crate::router::{self, Limits};
 use crate::secrets;
 
@@ -86,6 +87,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
     })
     .await?;
     let app = Arc::clone(&assembly.app);
+    Mark::Served.put(&*app.store, app.now()).await?;
     say(&format!("Wayleave {} listens on {}", env!("CARGO_PKG_VERSION"), app.options.public_url));
     say(&format!("Data folder: {}", opened.folder.path().display()));
     offer_setup(&app, &link_file).await?;

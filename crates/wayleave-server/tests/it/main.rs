@@ -48,6 +48,7 @@ mod sealed_rows;
 mod services;
 mod snapshots;
 mod store_faults;
+mod store_copy;
 mod support;
 mod weak_secrets;
 mod world;

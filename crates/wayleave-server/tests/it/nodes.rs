@@ -113,45 +113,6 @@ async fn a_server_with_another_master_key_does_not_start() {
     assert!(said.contains("sealed under another master key"), "{said}");
 }
 
-/// Sessions go along from one store to another, and nobody is signed out.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_are_copied_from_postgres_to_redis() {
-    let fleet = Fleet::start(Sessions::Postgres, "prompt").await;
-    let (kept, ended) = (fleet.sign_in(0).await, fleet.sign_in(1).await);
-    fleet.sign_out(2, &ended).await;
-    let Fleet { servers, folder, database, .. } = fleet;
-    for server in servers {
-        assert_eq!(server.stop().await, Some(0));
-    }
-    let redis = Redis::private(&[]).unwrap();
-    let data = folder.path().join("one");
-    for said in ["copied 1 sessions; 0 were there already", "copied 0 sessions; 1 were there already"] {
-        let copy = tokio::process::Command::new(env!("CARGO_BIN_EXE_wayleave"))
-            .args(["store", "copy", "env:FROM", "env:TO", "--data"])
-            .arg(&data)
-            .env_clear()
-            .env("FROM", database.url())
-            .env("TO", redis.url())
-            .current_dir(&data)
-            .output()
-            .await
-            .unwrap();
-        let printed = String::from_utf8_lossy(&copy.stdout);
-        assert!(copy.status.success() && printed.contains(said), "{printed}{}", String::from_utf8_lossy(&copy.stderr));
-    }
-    let configuration = std::fs::read_to_string(data.join("wayleave.toml")).unwrap();
-    let stores = format!("url = \"{}\"\ndirectory = \"{}\"", redis.url(), database.url());
-    let configuration = configuration.replace(&format!("url = \"{}\"", database.url()), &stores);
-    std::fs::write(data.join("wayleave.toml"), configuration).unwrap();
-    let server = Process::start(&data, &[]).await;
-    for (token, status) in [(&kept, 200), (&ended, 401)] {
-        let bearer = format!("Bearer {token}");
-        let fields = [("authorization", bearer.as_str())];
-        let answer = server.ask("GET", "/api/auth/sessions/validate", &fields, None).await.unwrap();
-        assert_eq!(answer.status, status);
-    }
-}
-
 /// How soon a thousand revocations are in force on another server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: run by `cargo xtask test --deep`"]

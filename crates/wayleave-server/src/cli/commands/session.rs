@@ -155,12 +155,14 @@ fn show(record: &Record, now: Timestamp, output: Output) -> Result<(), Failure> 
 }
 
 async fn end_one(deployment: &Deployment, id: &SessionId) -> Result<(), Failure> {
+    deployment.will_end_sessions().await?;
     let gone = deployment.app.manager.end_one(id, Cause::Administrator, &Deployment::origin()).await?;
     gone.ok_or(Obstacle::NoSession)?;
     Ok(())
 }
 
 async fn end_all_of(deployment: &Deployment, subject: &Subject) -> Result<u64, Failure> {
+    deployment.will_end_sessions().await?;
     let ended = deployment.app.manager.end_all(subject, None, Cause::Administrator, &Deployment::origin()).await?;
     Ok(count(ended.0.len()))
 }
@@ -171,6 +173,7 @@ pub(super) async fn end_where(
     output: Output,
     wanted: impl Fn(&Record) -> bool + Send,
 ) -> Result<u64, Failure> {
+    deployment.will_end_sessions().await?;
     let app = &deployment.app;
     let progress = output.progress();
     let mut ended = 0;

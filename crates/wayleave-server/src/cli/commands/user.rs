@@ -192,6 +192,7 @@ async fn disable(deployment: &Deployment, email: &EmailAddress) -> Result<Disabl
     })
     .await?;
     // Also when it was disabled before: a command that was cut off may have left sessions on record.
+    deployment.will_end_sessions().await?;
     let subject = subject(&account)?;
     let ended = app.manager.end_all(&subject, None, Cause::SubjectDisabled, &Deployment::origin()).await?.0.len();
     let administrators = app.directory.accounts.anybody_holds(ADMIN).await?;
