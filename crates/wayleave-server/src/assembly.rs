@@ -278,7 +278,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         audit: recorder,
         name_lost,
         metrics,
-        csrf: CsrfKey::new(*keys.derive(Purpose::Csrf)),
+        csrf: CsrfKey::new(*keys.derive(Purpose::Csrf)).with_others(keys.derive_all(Purpose::Csrf).map(|key| *key)),
         cookies: edge::cookies(config, bound)?,
         options: route_options(config, public_url, setup_done)?,
         reference_key,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use wayleave_core::ports::{Entropy, EntropyFailure, SetSetting, Setting, Settings, StoreError};
 use wayleave_core::record::Revision;
+use wayleave_core::seal::KeyId;
 
 /// Between two signs of life of who holds a name.
 pub const BEAT: Duration = Duration::from_secs(1);
@@ -28,6 +29,9 @@ struct Stored {
     process: String,
     /// Whether it has not given it back.
     held: bool,
+    /// The numbers of the master keys that it knows.
+    #[serde(default)]
+    keys: Vec<u32>,
 }
 
 /// Why a name could not be claimed.
@@ -52,6 +56,7 @@ pub struct Claim {
     settings: Arc<dyn Settings>,
     name: Box<str>,
     process: String,
+    keys: Vec<u32>,
     revision: Revision,
     lost: Arc<AtomicBool>,
 }
@@ -69,16 +74,27 @@ impl Lost {
 }
 
 impl Claim {
-    /// Claims `name`. Where its last holder did not give it back, this takes [`PATIENCE`].
+    /// Claims `name` for a server that knows `keys`. Where its last holder did not give it back, this takes [`PATIENCE`].
     ///
     /// # Errors
     /// [`ClaimError`].
-    pub async fn take(settings: Arc<dyn Settings>, name: &str, entropy: &dyn Entropy) -> Result<Self, ClaimError> {
+    pub async fn take(
+        settings: Arc<dyn Settings>,
+        name: &str,
+        keys: impl Iterator<Item = KeyId>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, ClaimError> {
         let mut random = [0; 16];
         entropy.fill(&mut random)?;
         let process = format!("{:032x}", u128::from_be_bytes(random));
-        let mut claim =
-            Self { settings, name: name.into(), process, revision: Revision::default(), lost: Arc::default() };
+        let mut claim = Self {
+            settings,
+            name: name.into(),
+            process,
+            keys: keys.map(|KeyId(key)| key).collect(),
+            revision: Revision::default(),
+            lost: Arc::default(),
+        };
         loop {
             let before = claim.read().await?;
             if before.as_ref().is_some_and(is_held) && !claim.rests(before.as_ref()).await? {
@@ -163,7 +179,7 @@ impl Claim {
 
     /// Whether nobody else was first.
     async fn write(&mut self, held: bool, expected: Option<Revision>) -> Result<bool, StoreError> {
-        let stored = Stored { process: self.process.clone(), held };
+        let stored = Stored { process: self.process.clone(), held, keys: self.keys.clone() };
         let value = serde_json::to_vec(&stored).map_err(StoreError::corrupt)?;
         match self.settings.set(&key(&self.name), &value, expected).await? {
             SetSetting::Done(revision) => {
@@ -177,6 +193,37 @@ impl Claim {
     fn is_ours(&self, setting: &Setting) -> bool {
         serde_json::from_slice::<Stored>(&setting.value).is_ok_and(|stored| stored.process == self.process)
     }
+}
+
+/// Which of the servers that bear `names` live and do not know the master key `key`. Takes some [`BEAT`]s.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot answer.
+pub async fn ignorant_of(
+    settings: &dyn Settings,
+    names: Vec<Box<str>>,
+    KeyId(key): KeyId,
+) -> Result<Vec<Box<str>>, StoreError> {
+    let mut suspects = Vec::new();
+    for name in names {
+        if let Some(setting) = settings.get(&self::key(&name)).await?.filter(is_held)
+            && !serde_json::from_slice::<Stored>(&setting.value).is_ok_and(|stored| stored.keys.contains(&key))
+        {
+            suspects.push((name, setting.revision));
+        }
+    }
+    if !suspects.is_empty() {
+        let mut beats = tokio::time::interval(3 * BEAT);
+        beats.tick().await;
+        beats.tick().await;
+    }
+    let mut ignorant = Vec::new();
+    for (name, revision) in suspects {
+        if settings.get(&self::key(&name)).await?.is_some_and(|setting| setting.revision != revision) {
+            ignorant.push(name);
+        }
+    }
+    Ok(ignorant)
 }
 
 /// Where the claim on a name is kept.

@@ -33,8 +33,11 @@ pub enum CsrfBinding<'a> {
     PreSession(&'a [u8]),
 }
 
-/// The key that signs tokens. Wiped when dropped, never shown.
-pub struct CsrfKey(Zeroizing<[u8; 32]>);
+/// The key that signs tokens, and others whose tokens are good, too. Wiped when dropped, never shown.
+pub struct CsrfKey {
+    signs: Zeroizing<[u8; 32]>,
+    others: Box<[Zeroizing<[u8; 32]>]>,
+}
 
 /// What a request brought.
 #[derive(Copy, Clone, Default)]
@@ -49,7 +52,15 @@ impl CsrfKey {
     /// Takes 32 secret bytes.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
-        Self(Zeroizing::new(key))
+        Self { signs: Zeroizing::new(key), others: Box::default() }
+    }
+
+    /// Takes tokens that any of `others` signed as well: those of servers that sign with a key before or after this one.
+    #[must_use]
+    pub fn with_others(mut self, others: impl IntoIterator<Item = [u8; 32]>) -> Self {
+        let others = others.into_iter().map(Zeroizing::new);
+        self.others = others.filter(|other| *other != self.signs).collect();
+        self
     }
 
     /// A new token.
@@ -59,7 +70,7 @@ impl CsrfKey {
     pub fn issue(&self, binding: CsrfBinding<'_>, entropy: &dyn Entropy) -> Result<String, EntropyFailure> {
         let mut random = [0; CSRF_RANDOM];
         entropy.fill(&mut random)?;
-        let mac = self.mac(binding, &random).finalize().into_bytes();
+        let mac = mac(&self.signs, binding, &random).finalize().into_bytes();
         Ok(format!("{}.{}", URL_SAFE_NO_PAD.encode(random), URL_SAFE_NO_PAD.encode(mac)))
     }
 
@@ -100,21 +111,23 @@ impl CsrfKey {
         let random = decode(random)?;
         let mac = decode(mac)?;
         // Compares in constant time.
-        self.mac(binding, &random).verify_slice(&mac).map_err(|_| CsrfFailure::NotOurs)
+        let mut keys = std::iter::once(&self.signs).chain(&self.others);
+        let signed = keys.any(|key| self::mac(key, binding, &random).verify_slice(&mac).is_ok());
+        if signed { Ok(()) } else { Err(CsrfFailure::NotOurs) }
     }
+}
 
-    fn mac(&self, binding: CsrfBinding<'_>, random: &[u8]) -> Hmac<Sha256> {
-        let (kind, binding) = match binding {
-            CsrfBinding::Session(hash) => (b"session", hash.as_slice()),
-            CsrfBinding::PreSession(value) => (b"visitor", value),
-        };
-        let mut mac = keyed(&self.0);
-        for part in [LABEL, kind, binding, random] {
-            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            mac.update(part);
-        }
-        mac
+fn mac(key: &[u8; 32], binding: CsrfBinding<'_>, random: &[u8]) -> Hmac<Sha256> {
+    let (kind, binding) = match binding {
+        CsrfBinding::Session(hash) => (b"session", hash.as_slice()),
+        CsrfBinding::PreSession(value) => (b"visitor", value),
+    };
+    let mut mac = keyed(key);
+    for part in [LABEL, kind, binding, random] {
+        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(part);
     }
+    mac
 }
 
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {

@@ -1,7 +1,7 @@
 //! A name has one holder at a time.
 
 use wayleave_core::memory::{DirectoryLimits, MemoryDirectory};
-use wayleave_testkit::{DirectoryVerb, FailingDirectory, Fault, FakeClock, SeededEntropy};
+use wayleave_testkit::{DirectoryVerb, FailingDirectory, FakeClock, Fault, SeededEntropy};
 
 use super::*;
 
@@ -13,7 +13,11 @@ fn store() -> Store {
 }
 
 async fn take(store: &Store, name: &str, seed: u64) -> Result<Claim, ClaimError> {
-    Claim::take(Arc::clone(store) as _, name, &SeededEntropy::new(seed)).await
+    Claim::take(Arc::clone(store) as _, name, [KeyId(1)].into_iter(), &SeededEntropy::new(seed)).await
+}
+
+async fn pass(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }
 
 /// A holder that lives, and what stops it.
@@ -30,7 +34,7 @@ async fn a_name_is_held_once_until_it_is_given_back() {
     let (kept, stop) = keep(first);
     assert!(matches!(take(&store, "one", 2).await, Err(ClaimError::Taken(name)) if &*name == "one"));
     assert!(take(&store, "two", 2).await.is_ok(), "another name");
-    tokio::time::sleep(10 * PATIENCE).await;
+    pass(10 * PATIENCE).await;
     assert!(matches!(take(&store, "one", 3).await, Err(ClaimError::Taken(_))));
     stop.cancel();
     kept.await.unwrap();
@@ -70,7 +74,7 @@ async fn the_name_of_who_died_is_taken_after_a_while_and_who_merely_slept_is_tol
     let (slept, _) = keep(slept);
     slept.await.unwrap();
     assert!(lost.is_so());
-    tokio::time::sleep(PATIENCE).await;
+    pass(PATIENCE).await;
     assert!(!still.is_so());
 }
 
@@ -82,9 +86,9 @@ async fn a_store_that_fails_for_a_while_loses_no_name() {
     let (_kept, _stop) = keep(claim);
     for fault in [Fault::DOWN, Fault::AFTER_COMMIT] {
         store.faults().fail(DirectoryVerb::SettingsSet, fault);
-        tokio::time::sleep(2 * PATIENCE).await;
+        pass(2 * PATIENCE).await;
         store.faults().heal(DirectoryVerb::SettingsSet);
-        tokio::time::sleep(2 * BEAT).await;
+        pass(2 * BEAT).await;
         assert!(!lost.is_so());
         assert!(matches!(take(&store, "one", 2).await, Err(ClaimError::Taken(_))));
     }
@@ -103,10 +107,27 @@ async fn what_cannot_be_read_is_held() {
         async move {
             while let SetSetting::Done(next) = Settings::set(&*store, "node:one", b"?", Some(revision)).await.unwrap() {
                 revision = next;
-                tokio::time::sleep(BEAT).await;
+                pass(BEAT).await;
             }
         }
     });
     assert!(matches!(take(&store, "one", 1).await, Err(ClaimError::Taken(_))));
     writes.abort();
+}
+
+/// R155: a key is sealed with only when every server that lives knows it. Those that do not live read it at their start.
+#[tokio::test(start_paused = true)]
+async fn who_lives_and_does_not_know_a_key_is_named() {
+    let store = store();
+    let names = || ["one", "two", "dead", "gone", "never"].map(Box::from).to_vec();
+    let one = take(&store, "one", 1).await.unwrap();
+    let entropy = SeededEntropy::new(2);
+    let two = Claim::take(Arc::clone(&store) as _, "two", [KeyId(2), KeyId(1)].into_iter(), &entropy).await.unwrap();
+    let _dead = take(&store, "dead", 3).await.unwrap();
+    let (gone, stop) = keep(take(&store, "gone", 4).await.unwrap());
+    stop.cancel();
+    gone.await.unwrap();
+    let (_one, _two) = (keep(one), keep(two));
+    assert_eq!(ignorant_of(&*store, names(), KeyId(2)).await.unwrap(), [Box::from("one")]);
+    assert!(ignorant_of(&*store, names(), KeyId(1)).await.unwrap().is_empty());
 }

@@ -211,8 +211,10 @@ pub enum Key {
     #[command(after_help = "\
 signing  JWTs: the new key is published at once and signs after `jwt.jwks_max_age`; the old one verifies until its
          last token expired.
-master   sealing at rest: the new key stands in front of the old ones, which go on opening what they sealed. Start
-         running servers again at once: they cannot open what is sealed with a key that they have not read.")]
+master   sealing at rest: the new key stands in front of the old ones, which go on opening what they sealed. The server
+         is to be started again then: it cannot open what is sealed with a key that it has not read. Where several
+         servers can share the store this takes two runs: the first makes a key that opens and seals nothing yet, to be
+         copied to every server; the second, when all were started with it, lets it seal.")]
     Rotate {
         /// Which key
         #[arg(value_enum, default_value_t = KeyKind::Signing)]

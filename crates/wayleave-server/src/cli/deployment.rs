@@ -14,7 +14,7 @@ use super::serve::remove;
 use crate::app::App;
 use crate::assembly::{self, Ambient, Assembly, Backend, Blueprint};
 use crate::audit::Entry;
-use crate::config::{Config, StoreUrl};
+use crate::config::{Config, NodeName, StoreUrl};
 use crate::marks::Mark;
 use crate::secrets::{self, MasterKeys};
 
@@ -136,5 +136,5 @@ impl Deployment {
 fn node(entropy: &dyn Entropy) -> Result<String, Failure> {
     let mut random = [0; 4];
     entropy.fill(&mut random)?;
-    Ok(format!("cli-{:08x}", u32::from_be_bytes(random)))
+    Ok(format!("{}{:08x}", NodeName::OF_COMMANDS, u32::from_be_bytes(random)))
 }

@@ -35,6 +35,12 @@ pub(super) enum Failure {
     /// A server would change what is copied.
     #[error("a server runs on this data folder; stop it, and all others on the same store, before sessions are copied")]
     ServerRuns,
+    /// Servers could not open what is sealed with a key.
+    #[error(
+        "these servers run and do not know the new master key yet: {0}; copy the key file to them, start them again, and \
+         run this command once more"
+    )]
+    KeyUnknown(Box<str>),
     /// The PostgreSQL database cannot be opened.
     #[error(transparent)]
     Postgres(#[from] wayleave_postgres::OpenError),
@@ -144,12 +150,6 @@ pub(super) enum Obstacle {
     /// Others keep changing it.
     #[error("somebody else changes this account at the same time; run the command again")]
     Contended,
-    /// No such session.
-    #[error("there is no session with this id; it may have ended")]
-    NoSession,
-    /// No such service.
-    #[error("there is no service key with this name; `wayleave service-key list` shows all")]
-    NoService,
     /// A copy would bring sessions back.
     #[error(
         "the store that is to get the sessions has some of its own, or has served: it knows of sessions that ended, and a \
@@ -161,6 +161,12 @@ pub(super) enum Obstacle {
         "a server runs on one of the two stores; stop every server on both, and run the command again, which begins anew"
     )]
     StoreServes,
+    /// No such session.
+    #[error("there is no session with this id; it may have ended")]
+    NoSession,
+    /// No such service.
+    #[error("there is no service key with this name; `wayleave service-key list` shows all")]
+    NoService,
     /// Somebody had it already.
     #[error(
         "there is or was a service key with this name, and a name is never given out again, since its sessions would \
@@ -196,6 +202,7 @@ impl Failure {
             | Self::Database(_)
             | Self::Postgres(_)
             | Self::ServerRuns
+            | Self::KeyUnknown(_)
             | Self::Store(_)
             | Self::Link(_)
             | Self::Heads(_)

@@ -29,7 +29,7 @@ use crate::http::serve::{ServeOptions, Stopped, serve};
 use crate::logging;
 use crate::marks::Mark;
 use crate::router::{self, Limits};
-use crate::secrets;
+use crate::secrets::{self, MasterKeys};
 
 /// How long the link that makes the first administrator is good.
 const SETUP: Duration = Duration::from_secs(15 * 60);
@@ -67,7 +67,7 @@ async fn start(config: &Config) -> Result<ExitCode, Box<dyn std::error::Error>> 
         .map_err(|error| format!("cannot listen on {}: {error}", config.server.listen))?;
     let bound = listener.local_addr()?;
     let backend = Backend::open(config, &opened.keys, &ambient).await?;
-    let claim = claim(config, &backend, &ambient).await?;
+    let claim = claim(config, &opened.keys, &backend, &ambient).await?;
     let watch = Watch::start(backend.clone()).await?;
     let link_file = config.resolve(Path::new(LINK_FILE));
     let setup_done = {
@@ -142,12 +142,17 @@ async fn serve_metrics(
 }
 
 /// This server's claim on its name, where several servers can share the directory.
-async fn claim(config: &Config, backend: &Backend, ambient: &Ambient) -> Result<Option<Claim>, ClaimError> {
+async fn claim(
+    config: &Config,
+    keys: &MasterKeys,
+    backend: &Backend,
+    ambient: &Ambient,
+) -> Result<Option<Claim>, ClaimError> {
     if !config.directory().is_shared() {
         return Ok(None);
     }
     let settings = Arc::clone(&backend.directory.settings);
-    Ok(Some(Claim::take(settings, config.nodes.name.as_str(), &*ambient.entropy).await?))
+    Ok(Some(Claim::take(settings, config.nodes.name.as_str(), keys.ids(), &*ambient.entropy).await?))
 }
 
 /// The lock of the one server that may run on a data folder.

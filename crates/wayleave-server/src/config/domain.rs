@@ -40,7 +40,7 @@ text_values! {
     Rate, "a rate such as `30/1m`";
     CookieName, "a cookie name of at most 64 characters, without blanks and separators";
     CookieDomain, "a domain such as `example.org`";
-    NodeName, "1 to 64 letters, digits, hyphens, underscores and full stops";
+    NodeName, "1 to 64 letters, digits, hyphens, underscores and full stops, not beginning with `cli-`";
     HostName, "a host name such as `metrics.internal`";
     Name, "1 to 255 visible ASCII characters";
 }

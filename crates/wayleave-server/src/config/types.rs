@@ -159,11 +159,14 @@ impl fmt::Display for Rate {
     }
 }
 
-/// The name of a server among others: 1 to 64 letters, digits, hyphens, underscores and full stops.
+/// The name of a server among others: 1 to 64 letters, digits, hyphens, underscores and full stops. Not one of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeName(Box<str>);
 
 impl NodeName {
+    /// Begins the names under which commands write to the audit log.
+    pub const OF_COMMANDS: &str = "cli-";
+
     /// A name of the defaults, which a test reads back through the parser.
     pub(super) fn literal(name: &'static str) -> Self {
         Self(name.into())
@@ -181,7 +184,8 @@ impl FromStr for NodeName {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        if allowed && (1..=64).contains(&text.len()) { Ok(Self(text.into())) } else { Err(InvalidValue) }
+        let ours = allowed && !text.starts_with(Self::OF_COMMANDS);
+        if ours && (1..=64).contains(&text.len()) { Ok(Self(text.into())) } else { Err(InvalidValue) }
     }
 }
 

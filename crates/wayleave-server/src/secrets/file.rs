@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustix::fs::OFlags;
 use wayleave_core::ports::{Entropy, EntropyFailure};
-use wayleave_core::seal::KeyId;
 use zeroize::Zeroizing;
 
 use super::master::{MAX_KEYS, MasterKeys};
@@ -87,8 +86,12 @@ pub(super) fn create(path: &Path, keys: &MasterKeys, entropy: &dyn Entropy) -> R
     }
 }
 
-/// See [`super::rotate`].
-pub(super) fn rotate(path: &Path, entropy: &dyn Entropy) -> Result<KeyId, SecretsError> {
+/// Puts changed keys in the place of those in the file, in one step that survives a crash. The keys then.
+pub(super) fn change(
+    path: &Path,
+    entropy: &dyn Entropy,
+    change: impl FnOnce(MasterKeys) -> Result<MasterKeys, EntropyFailure>,
+) -> Result<MasterKeys, SecretsError> {
     let folder = parent(path);
     let lock = File::open(&folder).map_err(SecretsError::io(&folder))?;
     match lock.try_lock() {
@@ -97,10 +100,10 @@ pub(super) fn rotate(path: &Path, entropy: &dyn Entropy) -> Result<KeyId, Secret
         Err(TryLockError::Error(source)) => return Err(SecretsError::Io { path: folder, source }),
     }
     let keys = read(&Origin::File(path.into()))?;
-    if keys.ids().count() >= MAX_KEYS {
+    let keys = change(keys)?;
+    if keys.ids().count() > MAX_KEYS {
         return Err(SecretsError::TooManyKeys { path: path.into() });
     }
-    let keys = keys.rotated(entropy)?;
     let temporary = temporary(path, entropy)?;
     write_private(&temporary, &keys)?;
     if let Err(source) = fs::rename(&temporary, path) {
@@ -109,7 +112,7 @@ pub(super) fn rotate(path: &Path, entropy: &dyn Entropy) -> Result<KeyId, Secret
         return Err(SecretsError::Io { path: path.into(), source });
     }
     sync(&folder)?;
-    Ok(keys.newest())
+    Ok(keys)
 }
 
 /// Whether a path is that of a file that was being written.

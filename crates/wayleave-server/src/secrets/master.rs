@@ -7,6 +7,9 @@
 //! 1 wlk1_...
 //! ```
 //!
+//! A line `next 3 wlk1_...` is a key that opens already and seals nothing yet: so every server knows a key before any seals
+//! with it.
+//!
 //! 64 hexadecimal digits, as `openssl rand -hex 32` prints them, are taken as well; a single key may come without its
 //! number and is then key 1. Derivation is HKDF-SHA256 with a label of its own for every purpose (R006).
 
@@ -29,7 +32,10 @@ pub const MAX_KEYS: usize = 16;
 const PREFIX: &str = "wlk1_";
 const LENGTH: usize = 32;
 const HEAD: &str = "# The master key of this Wayleave deployment. Whoever has it can open everything that is sealed.\n\
-                    # Newest first. The last line must stay for ever; others, as long as anything is sealed with them.\n";
+                    # Newest first. The last line must stay for ever; others, as long as anything is sealed with them.\n\
+                    # `next` stands before a key that opens already, and seals once every server has it.\n";
+/// Begins the line of a key that does not seal yet.
+const NEXT: &str = "next";
 
 /// What a derived key is for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +112,8 @@ impl Purpose {
 
 /// The keys of a file: at least one, each with a number of its own. Wiped when dropped, never shown.
 pub struct MasterKeys {
+    /// Opens, and does not seal yet.
+    next: Option<MasterKey>,
     newest: MasterKey,
     older: Vec<MasterKey>,
 }
@@ -118,16 +126,25 @@ struct MasterKey {
 impl MasterKeys {
     /// One new key.
     pub(super) fn generate(id: KeyId, entropy: &dyn Entropy) -> Result<Self, EntropyFailure> {
-        Ok(Self { newest: draw(id, entropy)?, older: Vec::new() })
+        Ok(Self { next: None, newest: draw(id, entropy)?, older: Vec::new() })
     }
 
-    /// These and a new one in front.
-    pub(super) fn rotated(self, entropy: &dyn Entropy) -> Result<Self, EntropyFailure> {
-        let highest = self.ids().map(|KeyId(id)| id).max().unwrap_or_default();
-        let newest = draw(KeyId(highest.saturating_add(1)), entropy)?;
-        let mut older = vec![self.newest];
-        older.extend(self.older);
-        Ok(Self { newest, older })
+    /// These and a new one that opens and does not seal yet, unless there is one.
+    pub(super) fn announced(mut self, entropy: &dyn Entropy) -> Result<Self, EntropyFailure> {
+        if self.next.is_none() {
+            let highest = self.ids().map(|KeyId(id)| id).max().unwrap_or_default();
+            self.next = Some(draw(KeyId(highest.saturating_add(1)), entropy)?);
+        }
+        Ok(self)
+    }
+
+    /// The same with the next one in front, if there is one.
+    pub(super) fn advanced(mut self) -> Self {
+        if let Some(next) = self.next.take() {
+            let before = std::mem::replace(&mut self.newest, next);
+            self.older.insert(0, before);
+        }
+        self
     }
 
     /// Reads the text of a file. Errors name the line from 1, or none when there is no key.
@@ -138,39 +155,54 @@ impl MasterKeys {
         });
         let lines: Vec<_> = lines.filter(|(_, line)| !line.is_empty()).take(MAX_KEYS + 1).collect();
         let mut keys: Vec<MasterKey> = Vec::with_capacity(lines.len());
+        let mut next = None;
         for (number, line) in &lines {
             let problem = |problem| (Some(*number), problem);
+            let after = line.strip_prefix(NEXT).filter(|rest| rest.starts_with(char::is_whitespace));
+            let line = after.map_or(*line, str::trim);
+            if after.is_some() && (next.is_some() || !keys.is_empty()) {
+                return Err(problem(KeyProblem::NextNotFirst));
+            }
             let (id, encoded) = match line.split_once(char::is_whitespace) {
                 Some((id, encoded)) => (id.parse().map_err(|_| problem(KeyProblem::NoNumber))?, encoded.trim()),
-                None if lines.len() == 1 => (1, *line),
+                None if lines.len() == 1 => (1, line),
                 None => return Err(problem(KeyProblem::NoNumber)),
             };
             if id == 0 {
                 return Err(problem(KeyProblem::NoNumber));
             }
-            if keys.len() == MAX_KEYS {
+            if keys.len() + usize::from(next.is_some()) == MAX_KEYS {
                 return Err(problem(KeyProblem::TooMany));
             }
-            if keys.iter().any(|key| key.id == KeyId(id)) {
+            if keys.iter().chain(&next).any(|key| key.id == KeyId(id)) {
                 return Err(problem(KeyProblem::Duplicate));
             }
             let bytes = decode(encoded).map_err(problem)?;
-            keys.push(MasterKey { id: KeyId(id), bytes });
+            let key = MasterKey { id: KeyId(id), bytes };
+            if after.is_some() {
+                next = Some(key);
+            } else {
+                keys.push(key);
+            }
         }
         let mut keys = keys.into_iter();
         let newest = keys.next().ok_or((None, KeyProblem::Malformed))?;
-        Ok(Self { newest, older: keys.collect() })
+        Ok(Self { next, newest, older: keys.collect() })
     }
 
     /// The text of a file.
     pub(super) fn text(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(HEAD.len() + 80 * (1 + self.older.len())));
+        let mut text = Zeroizing::new(String::with_capacity(HEAD.len() + 80 * (2 + self.older.len())));
         text.push_str(HEAD);
         for MasterKey { id: KeyId(id), bytes } in self.iter() {
             let mut payload = Zeroizing::new([0; LENGTH + 4]);
             let (secret, check) = payload.split_at_mut(LENGTH);
             secret.copy_from_slice(bytes.as_ref());
             check.copy_from_slice(&checksum(bytes.as_ref()));
+            if self.next() == Some(KeyId(*id)) {
+                text.push_str(NEXT);
+                text.push(' ');
+            }
             text.push_str(&id.to_string());
             text.push(' ');
             text.push_str(PREFIX);
@@ -180,7 +212,13 @@ impl MasterKeys {
         text
     }
 
-    /// The numbers of the keys, newest first.
+    /// The number of the key that is known and does not seal yet.
+    #[must_use]
+    pub fn next(&self) -> Option<KeyId> {
+        self.next.as_ref().map(|key| key.id)
+    }
+
+    /// The numbers of the keys, newest first: first the one that does not seal yet, if there is one.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.iter().map(|key| key.id)
     }
@@ -199,7 +237,8 @@ impl MasterKeys {
         from.derive(purpose)
     }
 
-    /// The keys that `purpose` had under every master key, newest first: to verify what older ones made.
+    /// The keys that `purpose` has under every master key, in the order of [`Self::ids`]: to verify what servers with
+    /// other keys in front made.
     pub fn derive_all(&self, purpose: Purpose) -> impl Iterator<Item = Zeroizing<[u8; 32]>> {
         self.iter().map(move |key| key.derive(purpose))
     }
@@ -213,17 +252,17 @@ impl MasterKeys {
         RoutingKey::new(key)
     }
 
-    /// The ring that seals with the newest master key and opens with all.
+    /// The ring that seals with the newest master key and opens with all, the next one included.
     ///
     /// # Errors
     /// [`DuplicateKey`] never happens for keys that were read from a file, since numbers are checked there.
     pub fn key_ring(&self) -> Result<KeyRing, DuplicateKey> {
         let sealing = |key: &MasterKey| SealingKey::new(key.id, *key.derive(Purpose::Sealing));
-        KeyRing::new(sealing(&self.newest), self.older.iter().map(sealing))
+        KeyRing::new(sealing(&self.newest), self.next.iter().chain(&self.older).map(sealing))
     }
 
     fn iter(&self) -> impl Iterator<Item = &MasterKey> {
-        std::iter::once(&self.newest).chain(&self.older)
+        self.next.iter().chain([&self.newest]).chain(&self.older)
     }
 }
 
@@ -309,6 +348,9 @@ pub enum KeyProblem {
     /// Another line has its number.
     #[error("another line has the same number")]
     Duplicate,
+    /// The key that does not seal yet is not the first, or there are two.
+    #[error("`next` stands before one key, in the first line")]
+    NextNotFirst,
     /// There are more than [`MAX_KEYS`].
     #[error("there are more than {MAX_KEYS} keys")]
     TooMany,

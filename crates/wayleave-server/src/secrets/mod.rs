@@ -97,16 +97,41 @@ pub fn read(config: &Config) -> Result<MasterKeys, SecretsError> {
     file::read(&Origin::of(config))
 }
 
-/// Puts a new master key in front of the others, in one step that survives a crash. Whoever reads the file from now on
-/// seals with the new one and opens with all. Servers that run already go on with the keys that they read; they are to
-/// be started again, since they cannot open what is sealed with the new one.
+/// Puts a new master key into the file that opens what it sealed, and seals nothing yet; if there is one, it stays. Servers
+/// that read the file from now on open what others will seal with it once [`advance`] has put it in front.
+///
+/// # Errors
+/// [`SecretsError`]; the file is then what it was.
+pub fn announce(config: &Config, entropy: &dyn Entropy) -> Result<KeyId, SecretsError> {
+    let keys = change(config, entropy, |keys| keys.announced(entropy))?;
+    Ok(keys.next().unwrap_or(keys.newest()))
+}
+
+/// Puts the next master key in front of the others. Whoever reads the file from now on seals with it and opens with all.
+///
+/// # Errors
+/// [`SecretsError`]; the file is then what it was.
+pub fn advance(config: &Config, entropy: &dyn Entropy) -> Result<KeyId, SecretsError> {
+    change(config, entropy, |keys| Ok(keys.advanced())).map(|keys| keys.newest())
+}
+
+/// Both at once, where one server has the deployment to itself. It is to be started again, since it cannot open what is
+/// sealed with the new key.
 ///
 /// # Errors
 /// [`SecretsError`]; the file is then what it was.
 pub fn rotate(config: &Config, entropy: &dyn Entropy) -> Result<KeyId, SecretsError> {
+    change(config, entropy, |keys| Ok(keys.announced(entropy)?.advanced())).map(|keys| keys.newest())
+}
+
+fn change(
+    config: &Config,
+    entropy: &dyn Entropy,
+    change: impl FnOnce(MasterKeys) -> Result<MasterKeys, EntropyFailure>,
+) -> Result<MasterKeys, SecretsError> {
     match Origin::of(config) {
         Origin::Credential(path) => Err(SecretsError::Credential { path }),
-        Origin::File(path) => file::rotate(&path, entropy),
+        Origin::File(path) => file::change(&path, entropy, change),
     }
 }
 

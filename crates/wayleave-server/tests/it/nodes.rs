@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
-use wayleave_testkit::servers::redis::Redis;
 
 use super::fleet::{Fleet, LEASE, PASSWORD, Sessions, email};
 use super::nginx;
-use super::process::{Process, ask};
+use super::process::ask;
 
 /// How long after a sign-out has returned another server still honours the session.
 async fn time_to_refusal(fleet: &Fleet, trial: usize) -> Duration {

@@ -79,12 +79,12 @@ fn lengths_separate_the_parts() {
         shifted[0] = b'b';
         shifted
     };
-    let one = key().mac(CsrfBinding::PreSession(b"ab"), &random).finalize().into_bytes();
-    let two = key().mac(CsrfBinding::PreSession(b"a"), &shifted).finalize().into_bytes();
+    let one = mac(&key().signs, CsrfBinding::PreSession(b"ab"), &random).finalize().into_bytes();
+    let two = mac(&key().signs, CsrfBinding::PreSession(b"a"), &shifted).finalize().into_bytes();
     assert_ne!(one, two);
     // The same concatenation, cut elsewhere.
-    let left = key().mac(CsrfBinding::PreSession(b"ab"), b"c").finalize().into_bytes();
-    let right = key().mac(CsrfBinding::PreSession(b"a"), b"bc").finalize().into_bytes();
+    let left = mac(&key().signs, CsrfBinding::PreSession(b"ab"), b"c").finalize().into_bytes();
+    let right = mac(&key().signs, CsrfBinding::PreSession(b"a"), b"bc").finalize().into_bytes();
     assert_ne!(left, right);
 }
 
@@ -116,4 +116,16 @@ proptest! {
             prop_assert!(check(Some(&changed), Some(&good), CsrfBinding::Session(&A)).is_err());
         }
     }
+}
+
+/// Servers that go over to another key one after the other take each other's tokens; what neither signed, none takes.
+#[test]
+fn tokens_of_other_keys_are_taken_when_named() {
+    let binding = CsrfBinding::Session(&A);
+    let issue = |key: u8| CsrfKey::new([key; 32]).issue(binding, &SeededEntropy::new(1)).unwrap();
+    let (ours, known, foreign) = (issue(9), issue(8), issue(7));
+    let both = key().with_others([[8; 32], [9; 32]]);
+    let take = |token: &str| both.verify(Submitted { explicit: Some(token), cookie: Some(token) }, binding);
+    assert_eq!((take(&ours), take(&known), take(&foreign)), (Ok(()), Ok(()), Err(CsrfFailure::NotOurs)));
+    assert_eq!(both.issue(binding, &SeededEntropy::new(1)).unwrap(), ours, "it signs with its own");
 }

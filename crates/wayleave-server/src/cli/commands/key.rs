@@ -14,7 +14,8 @@ use super::super::failure::{Failure, Obstacle};
 use super::super::output::{Line, Output};
 use super::json;
 use crate::audit::Entry;
-use crate::config::Config;
+use crate::claim::ignorant_of;
+use crate::config::{Config, NodeName};
 use crate::routes::admin::keys::{InTheWay, SigningKeyList, make, stands_in_the_way};
 use crate::secrets;
 use crate::wire::rfc3339;
@@ -32,13 +33,14 @@ pub(in crate::cli) async fn run(command: Key, config: &Config, output: Output) -
             )?;
         }
         Key::Rotate { kind: KeyKind::Master } => {
-            let outcome = rotate_master(&deployment, config);
-            let KeyId(id) = deployment.close(outcome).await?;
-            output.result(|| format!("the new master key is number {id}"), || json!({ "id": id }))?;
-            output.remark(
-                "Start running servers again now: until then they cannot open what is sealed with the new key, such \
-                 as a password that `wayleave user add` sets.",
-            );
+            let outcome = rotate_master(&deployment, config).await;
+            let Rotated { key: KeyId(id), seals, next_step } = deployment.close(outcome).await?;
+            let does = if seals { "seals from now on" } else { "is known, and seals nothing yet" };
+            output.result(
+                || format!("the new master key is number {id}, and {does}"),
+                || json!({ "id": id, "seals": seals }),
+            )?;
+            output.remark(next_step);
         }
         Key::List => {
             let outcome = list(&deployment, output).await;
@@ -63,12 +65,46 @@ async fn rotate_signing(deployment: &Deployment) -> Result<(String, String), Fai
     Ok((name, signs_from))
 }
 
-fn rotate_master(deployment: &Deployment, config: &Config) -> Result<KeyId, Failure> {
-    let id = secrets::rotate(config, &SystemEntropy)?;
-    let KeyId(number) = id;
-    deployment.record(Entry { detail: Some(json!({ "master": number })), ..Deployment::entry("key.rotated", None) });
-    Ok(id)
+/// What a step of rotating the master key came to.
+struct Rotated {
+    key: KeyId,
+    seals: bool,
+    /// What to do then.
+    next_step: &'static str,
 }
+
+/// Where several servers share the store, a key is known to all before any seals with it, which takes two runs.
+async fn rotate_master(deployment: &Deployment, config: &Config) -> Result<Rotated, Failure> {
+    let app = &deployment.app;
+    let rotated = match deployment.keys.next() {
+        Some(next) => {
+            let mut names = app.directory.audit.nodes().await?;
+            names.retain(|name| !name.starts_with(NodeName::OF_COMMANDS));
+            let ignorant = ignorant_of(&*app.directory.settings, names, next).await?;
+            if !ignorant.is_empty() {
+                return Err(Failure::KeyUnknown(ignorant.join(", ").into()));
+            }
+            let key = secrets::advance(config, &SystemEntropy)?;
+            Rotated { key, seals: true, next_step: ADVANCED }
+        }
+        None if config.store.url.is_shared() || config.directory().is_shared() => {
+            let key = secrets::announce(config, &SystemEntropy)?;
+            Rotated { key, seals: false, next_step: ANNOUNCED }
+        }
+        None => Rotated { key: secrets::rotate(config, &SystemEntropy)?, seals: true, next_step: ROTATED },
+    };
+    let Rotated { key: KeyId(number), seals, .. } = rotated;
+    let detail = Some(json!({ "master": number, "seals": seals }));
+    deployment.record(Entry { detail, ..Deployment::entry("key.rotated", None) });
+    Ok(rotated)
+}
+
+const ROTATED: &str = "Start the server again now: until then it cannot open what is sealed with the new key, such as a \
+                       password that `wayleave user add` sets.";
+const ANNOUNCED: &str = "Copy the key file to every server and start them again, one after the other. Then run this command \
+                         once more: the key seals when all know it.";
+const ADVANCED: &str = "Copy the key file to every server and start them again, one after the other. Until then those that \
+                        run go on sealing with the key before.";
 
 async fn list(deployment: &Deployment, output: Output) -> Result<(), Failure> {
     let app = &deployment.app;
@@ -77,7 +113,11 @@ async fn list(deployment: &Deployment, output: Output) -> Result<(), Failure> {
     let newest = deployment.keys.newest();
     let masters = deployment.keys.ids().map(|id| {
         let KeyId(number) = id;
-        let does = if id == newest { "seals" } else { "opens what it sealed" };
+        let does = match () {
+            () if id == newest => "seals",
+            () if Some(id) == deployment.keys.next() => "is known to seal later",
+            () => "opens what it sealed",
+        };
         Line {
             cells: [number.to_string(), "master".into(), does.into(), "-".into()],
             json: json!({ "kind": "master", "id": number, "seals": id == newest }),

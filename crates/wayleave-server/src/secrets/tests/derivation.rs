@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 
 use wayleave_core::id::{IdPrefix, SessionId};
-use wayleave_core::seal::Place;
+use wayleave_core::seal::{KeyId, Place};
 
-use super::super::{MasterKeys, Purpose};
+use super::super::{KeyProblem, MasterKeys, Purpose};
 use super::{Counting, GOOD};
 
 fn keys(text: &str) -> MasterKeys {
     MasterKeys::parse(text).unwrap()
+}
+
+fn rotated(keys: MasterKeys, entropy: &Counting) -> MasterKeys {
+    keys.announced(entropy).unwrap().advanced()
 }
 
 /// R006: every purpose has a key of its own, and another master key has others.
@@ -42,7 +46,7 @@ fn old_envelopes_open_after_rotation() {
     let mut envelopes = Vec::new();
     for generation in 0..3_u8 {
         envelopes.push(current.key_ring().unwrap().seal(place, &[generation], [generation; 32]));
-        current = current.rotated(&entropy).unwrap();
+        current = rotated(current, &entropy);
     }
     let ring = current.key_ring().unwrap();
     for (generation, envelope) in envelopes.iter().enumerate() {
@@ -60,7 +64,7 @@ fn what_must_last_lasts() {
     let subject = "user:1".parse().unwrap();
     let before = keys(GOOD);
     let id = SessionId::new(IdPrefix::FALLBACK, [7; 16], before.routing().slot_of(&subject), &before.routing());
-    let after = keys(GOOD).rotated(&entropy).unwrap().rotated(&entropy).unwrap();
+    let after = rotated(rotated(keys(GOOD), &entropy), &entropy);
     assert_eq!(id.slot(&after.routing()), after.routing().slot_of(&subject));
     for purpose in Purpose::ALL {
         let lasts = matches!(
@@ -75,5 +79,49 @@ fn what_must_last_lasts() {
         assert_eq!(*before.derive(purpose) == *after.derive(purpose), lasts, "{purpose:?}");
         assert_eq!(after.derive_all(purpose).count(), 3);
         assert!(after.derive_all(purpose).any(|key| *key == *before.derive(purpose)), "{purpose:?}");
+    }
+}
+
+/// R155: a key that is announced opens what is sealed with it elsewhere, seals nothing here, and changes nothing that lasts,
+/// however often that is asked for, and however the file is read.
+#[test]
+fn a_key_is_known_before_it_seals() {
+    let entropy = Counting::default();
+    let place = Place { purpose: "test", name: b"1" };
+    let before = keys(GOOD);
+    let announced = keys(&keys(GOOD).announced(&entropy).unwrap().announced(&entropy).unwrap().text());
+    assert_eq!((announced.next(), announced.newest()), (Some(KeyId(2)), before.newest()));
+    assert_eq!(announced.ids().collect::<Vec<_>>(), [KeyId(2), KeyId(1)]);
+    let advanced = keys(&keys(&announced.text()).advanced().text());
+    assert_eq!((advanced.next(), advanced.newest()), (None, KeyId(2)));
+    for purpose in Purpose::ALL {
+        assert_eq!(*announced.derive(purpose), *before.derive(purpose), "{purpose:?}");
+        assert!(announced.derive_all(purpose).any(|key| *key == *advanced.derive(purpose)), "{purpose:?}");
+    }
+    let [one, two] = [&announced, &advanced].map(|keys| keys.key_ring().unwrap());
+    assert_eq!((one.newest(), two.newest()), (KeyId(1), KeyId(2)));
+    let envelope = two.seal(place, b"new", [1; 32]);
+    assert_eq!(one.open(place, &envelope).unwrap().as_slice(), b"new");
+    assert!(before.key_ring().unwrap().open(place, &envelope).is_err());
+    let third = advanced.advanced();
+    assert_eq!(third.newest(), KeyId(2), "there is nothing to go on to");
+}
+
+/// `next` stands before one key, and first.
+#[test]
+fn the_next_key_comes_first() {
+    let [one, two, three] = ["d1e8", "d1e9", "d1ea"].map(|end| GOOD.replace("d1e8", end).trim().to_owned());
+    let read = |text: &str| MasterKeys::parse(text).map(|keys| keys.next());
+    assert_eq!(read(&format!("next 2 {two}\n1 {one}")).unwrap(), Some(KeyId(2)));
+    assert_eq!(read(&format!("next\t2 {two}\n1 {one}")).unwrap(), Some(KeyId(2)));
+    for (text, line, problem) in [
+        (format!("1 {one}\nnext 2 {two}"), Some(2), KeyProblem::NextNotFirst),
+        (format!("next 3 {three}\nnext 2 {two}\n1 {one}"), Some(2), KeyProblem::NextNotFirst),
+        (format!("next 1 {two}\n1 {one}"), Some(2), KeyProblem::Duplicate),
+        (format!("next 2 {two}"), None, KeyProblem::Malformed),
+        (format!("next {two}\n1 {one}"), Some(1), KeyProblem::NoNumber),
+        (format!("next2 {two}\n1 {one}"), Some(1), KeyProblem::NoNumber),
+    ] {
+        assert_eq!(read(&text), Err((line, problem)), "{text}");
     }
 }
