@@ -25,7 +25,7 @@ fn a_quick_run_measures_every_part() {
         ("validation", true, 8),
         ("memory", true, 4),
         ("http", has_server && has_wrk, 8),
-        ("logins", has_server, 2),
+        ("logins", has_server, 4),
         ("refreshes", true, 5),
     ];
     for (part, possible, count) in cases {
