@@ -238,7 +238,7 @@ mod unit_tests {
 
     #[test]
     fn deep_adds_steps_and_a_filter_leaves_the_tests_alone() {
-        assert_eq!(names(&[]), ["tools", "format", "lint", "tests", "doctests", "readme", "requirements"]);
+        assert_eq!(names(&[]), ["tools", "format", "lint", "beside", "tests", "doctests", "readme", "requirements"]);
         assert_eq!(names(&["--deep"]).len(), STEPS.len());
         assert_eq!(names(&["login"]), ["tests"]);
         assert_eq!(names(&["--deep", "login"]), ["tests"]);
