@@ -151,7 +151,7 @@ async fn one_server_runs_on_a_folder() {
     let second = shell.run("serve --listen 127.0.0.1:0").is(1);
     assert!(second.err.contains("another server runs on"), "{}", second.err);
     server.kill_now();
-    drop(server);
+    assert_eq!(server.stop().await, None, "it was killed");
     // A lock ends with its process, however that ends.
     let third = Process::start(&shell.data(), &[]).await;
     assert_eq!(third.stop().await, Some(0));
