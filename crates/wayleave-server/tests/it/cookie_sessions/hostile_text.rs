@@ -15,7 +15,7 @@ use crate::world::{PASSWORD, World};
 
 /// Line breaks, ends of strings, terminal escapes, turned text, markup.
 const HOSTILE: [&str; 14] = [
-    "x\r\nSet-Cookie: __Host-id=evil",
+    "x\r\nSet-Cookie: __Host-id=forged",
     "x\nlevel=INFO forged",
     "x\rforged",
     "x\0y",
@@ -31,11 +31,14 @@ const HOSTILE: [&str; 14] = [
     "%0d%0aSet-Cookie:%20a=b",
 ];
 
+/// What gives the hostile texts away, in lower case. No random id or token holds one of them by chance.
+const MARKS: [&str; 7] = ["evil.example", "forged", "<script", "\u{202e}", "<img", "jndi:", "onerror"];
+
 fn assert_clean(answer: &Answer, what: &str) {
     for (name, value) in &answer.headers {
         assert!(value.as_bytes().iter().all(|byte| (0x20..0x7f).contains(byte)), "{what}: {name}");
         let text = value.to_str().unwrap().to_lowercase();
-        for part in ["evil", "forged", "script", "onerror", "jndi"] {
+        for part in MARKS {
             assert!(!text.contains(part), "{what}: {name}: {text}");
         }
     }
@@ -76,7 +79,7 @@ async fn hostile_names_and_addresses_stay_text() {
             assert_clean(&answer, text);
             assert_eq!(answer.json()["data"]["name"], text.trim());
         }
-        let answer = world.client().get("/api/auth/verify?permission=x%0d%0aevil:%20y").await;
+        let answer = world.client().get("/api/auth/verify?permission=x%0d%0aforged:%20y").await;
         assert_clean(&answer, text);
         let target: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
         for path in ["/", "/api/auth/", "/api/auth/sessions/", "/api/auth/sessions?after="] {
@@ -232,7 +235,7 @@ async fn nothing_of_a_request_forges_a_log_line() {
     for line in text.lines() {
         assert!(line.starts_with("20") && line.contains(" wayleave"), "not a line of ours: {line:?}");
         assert!(!line.chars().any(|c| c.is_control() || is_invisible(c)), "{line:?}");
-        for part in ["forged", "evil", "script", "nimda", "jndi", "onerror"] {
+        for part in MARKS {
             assert!(!line.contains(part), "{line}");
         }
     }
