@@ -18,8 +18,8 @@ pub const MAX_LABEL: usize = 256;
 pub const MAX_NETWORK: usize = 64;
 /// Longest licence, in bytes.
 pub const MAX_LICENCE: usize = 256;
-/// How far the clocks of two nodes, or one clock before and after it was set, may lie apart. A session that was opened
-/// further in the future than this was opened under a wrong clock.
+/// How far the clocks of two nodes, or one clock before and after it was set, may lie apart. Where a session was opened
+/// further in the future than this, either the clock that opened it is wrong or the one that is looked at now.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Counts the changes of one record, for compare-and-set. Last-seen writes do not count.
@@ -62,7 +62,7 @@ fn within(text: Option<&str>, most: usize) -> bool {
     text.is_none_or(|text| text.len() <= most)
 }
 
-/// Whether what was opened at `created_at` was opened under a wrong clock, by what the clock says now.
+/// Whether `created_at` lies in the future, beyond what clocks may differ.
 pub(crate) fn opened_ahead(created_at: Timestamp, now: Timestamp) -> bool {
     created_at > now.plus(MAX_CLOCK_SKEW)
 }
@@ -198,6 +198,10 @@ pub enum Limit {
     Idle,
     /// The absolute limit.
     Absolute,
+    /// Not an end but a beginning: it was opened in the future, by more than [`MAX_CLOCK_SKEW`]. It is refused as if it
+    /// had ended, because a clock that was ahead gave it an end that lies as far ahead. But it is not marked: the wrong
+    /// clock may be the one that is looked at now, and the session in use everywhere else.
+    NotBefore,
 }
 
 /// The times of a record: all that its limits are judged by, in one place.
@@ -226,9 +230,6 @@ impl Times {
 
     /// Which limit, if any, was passed at `now`, where `idle` is the idle limit in force and `activity` the latest
     /// that is known. All boundaries are closed: the instant of the limit itself is too late (R013).
-    ///
-    /// A session that was opened in the future counts as past its absolute limit: under the wrong clock that opened it,
-    /// it got an end that lies as far ahead.
     #[must_use]
     pub fn passed(&self, now: Timestamp, idle: Option<Duration>, activity: Activity) -> Option<Limit> {
         if now >= self.absolute_expires_at {
@@ -238,7 +239,7 @@ impl Times {
             return Some(Limit::Idle);
         }
         if opened_ahead(self.created_at, now) {
-            return Some(Limit::Absolute);
+            return Some(Limit::NotBefore);
         }
         if now >= self.token_expires_at { Some(Limit::Token) } else { None }
     }
@@ -310,11 +311,16 @@ impl Record {
         self
     }
 
-    /// Whether it counts as live no more at `now`: it has ended, was found expired whatever the clock says now, or was
-    /// opened in the future.
+    /// Whether it counts as live no more at `now`: it has ended, or was found expired whatever the clock says now.
     #[must_use]
     pub fn has_ended(&self, now: Timestamp) -> bool {
-        self.expired_at.is_some() || now >= self.ends_at() || opened_ahead(self.created_at, now)
+        self.expired_at.is_some() || now >= self.ends_at()
+    }
+
+    /// Whether it was opened in the future, so that nobody may use it yet: see [`Limit::NotBefore`].
+    #[must_use]
+    pub fn was_opened_ahead(&self, now: Timestamp) -> bool {
+        opened_ahead(self.created_at, now)
     }
 
     /// Found expired at `now`, as a change.

@@ -43,7 +43,7 @@ pub fn judge(
     };
     let over = match record.passed(now, None, record.activity()) {
         Some(Limit::Token) | None => None,
-        Some(limit @ (Limit::Idle | Limit::Absolute)) => Some(limit),
+        Some(limit @ (Limit::Idle | Limit::Absolute | Limit::NotBefore)) => Some(limit),
     };
     if presented == refresh.current {
         return over.map_or(Verdict::Rotate, Verdict::Expired);

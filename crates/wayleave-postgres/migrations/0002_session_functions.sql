@@ -51,7 +51,7 @@ CREATE FUNCTION session_insert(
     p_replaces BYTEA, p_replaces_prefix TEXT, p_expected BIGINT,
     -- The limit: how many, and `oldest`, `least-recently-seen` or `refuse`. NULL for none.
     p_most BIGINT, p_at_limit TEXT,
-    -- What was opened later than `p_latest_birth` was opened under a wrong clock.
+    -- What was opened later than `p_latest_birth` was opened in the future.
     p_now BIGINT, p_latest_birth BIGINT
 ) RETURNS TABLE (outcome TEXT, held sessions)
 LANGUAGE plpgsql AS $$
@@ -63,13 +63,14 @@ DECLARE
     replaced BYTEA;
     revision_then BIGINT;
     excess   BIGINT := 0;
+    ahead    BIGINT := 0;
     ending   BYTEA[] := '{}';
     families BYTEA[];
 BEGIN
     PERFORM pg_advisory_xact_lock(p_lock, p_slot::INTEGER);
     IF limited THEN
         -- Where there is room and nothing to mark, the others need no locks.
-        SELECT count(*) >= p_most OR bool_or(ends_at <= p_now OR created_at > p_latest_birth) INTO crowded
+        SELECT count(*) >= p_most OR bool_or(ends_at <= p_now) INTO crowded
             FROM sessions WHERE subject = p_subject AND kind = p_kind AND expired_at IS NULL
             AND id <> p_id AND id IS DISTINCT FROM p_replaces;
         crowded := coalesce(crowded, FALSE);
@@ -110,14 +111,14 @@ BEGIN
         -- What is not counted must not come back by an activity that is written down later.
         UPDATE sessions SET expired_at = p_now, revision = revision + 1
             WHERE subject = p_subject AND kind = p_kind AND expired_at IS NULL AND id <> p_id
-            AND (ends_at <= p_now OR created_at > p_latest_birth);
+            AND ends_at <= p_now;
         marked := FOUND;
-        SELECT count(*) + 1 - p_most INTO excess FROM sessions
+        SELECT count(*) + 1 - p_most, count(*) FILTER (WHERE created_at > p_latest_birth) INTO excess, ahead FROM sessions
             WHERE subject = p_subject AND kind = p_kind AND expired_at IS NULL
             AND id <> p_id AND id IS DISTINCT FROM replaced;
     END IF;
     -- Where there may be none, there is nobody to make room for it.
-    IF limited AND (p_most = 0 OR (excess > 0 AND p_at_limit = 'refuse')) THEN
+    IF limited AND (p_most = 0 OR (excess > ahead AND p_at_limit = 'refuse')) THEN
         outcome := 'refused';
         ending := ARRAY[p_id];
     ELSE
@@ -126,7 +127,8 @@ BEGIN
             ending := ARRAY(
                 SELECT id FROM sessions WHERE subject = p_subject AND kind = p_kind AND expired_at IS NULL
                     AND id <> p_id AND id IS DISTINCT FROM replaced
-                    ORDER BY CASE p_at_limit WHEN 'least-recently-seen' THEN last_seen_at END, created_at, id
+                    -- What was opened in the future makes room first.
+                    ORDER BY created_at <= p_latest_birth, CASE p_at_limit WHEN 'least-recently-seen' THEN last_seen_at END, created_at, id
                     LIMIT excess
             );
         END IF;
@@ -187,7 +189,7 @@ LANGUAGE sql STABLE AS $$
     )
 $$;
 
--- By `refresh::judge`. `outcome` is done, repeat, reuse, idle, absolute or unknown; `held` is the record as it is now,
+-- By `refresh::judge`. `outcome` is done, repeat, reuse, idle, absolute, not-before or unknown; `held` is the record as it is now,
 -- or one that ended, in a row for each. `previous` is the hash of the session token that was replaced.
 CREATE FUNCTION session_rotate(
     p_lock INTEGER, p_slot BIGINT, p_presented BYTEA, p_token BYTEA, p_refresh BYTEA, p_pair BYTEA, p_client BYTEA,
@@ -213,7 +215,7 @@ BEGIN
     over := CASE
         WHEN p_now >= judged.absolute_expires_at THEN 'absolute'
         WHEN judged.expired_at IS NOT NULL OR p_now >= judged.idle_expires_at THEN 'idle'
-        WHEN judged.created_at > p_latest_birth THEN 'absolute'
+        WHEN judged.created_at > p_latest_birth THEN 'not-before'
     END;
     IF judged.refresh = p_presented AND over IS NOT NULL THEN
         RETURN QUERY SELECT over, NULL::BYTEA, judged;

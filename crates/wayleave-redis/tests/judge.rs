@@ -121,7 +121,7 @@ async fn the_script_judges_as_the_core_does() {
         assert_eq!(present(&store, &exchange).await, expected, "case {case}: {held:?} {exchange:?}");
         *seen.entry(format!("{expected:?}")).or_default() += 1;
     }
-    // Rotate, Repeat, Reuse, Expired by each of two limits, Unknown: each often enough to mean something.
-    assert_eq!(seen.len(), 6, "{seen:?}");
+    // Rotate, Repeat, Reuse, Expired by each of three limits, Unknown: each often enough to mean something.
+    assert_eq!(seen.len(), 7, "{seen:?}");
     assert!(seen.values().all(|count| *count >= 20), "{seen:?}");
 }

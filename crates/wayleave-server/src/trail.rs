@@ -58,6 +58,7 @@ fn name(what: &What) -> (&'static str, Option<&'static str>) {
         What::Expired(Limit::Token) => ("session.token_expired", None),
         What::Expired(Limit::Idle) => ("session.idle_expired", None),
         What::Expired(Limit::Absolute) => ("session.absolute_expired", None),
+        What::Expired(Limit::NotBefore) => ("session.refused", Some("not_before")),
         What::Revoked(wayleave::events::Cause::SignOut) => ("session.logout", None),
         What::Revoked(wayleave::events::Cause::Evicted) => ("session.evicted", None),
         What::Revoked(cause) => ("session.revoked", Some(cause.as_str())),

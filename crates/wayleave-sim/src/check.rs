@@ -14,6 +14,7 @@ mod revocation;
 mod silence;
 mod standing;
 mod store;
+mod terminal;
 mod tickets;
 
 use lives::Lives;
@@ -41,7 +42,7 @@ struct Found {
     at: Moment,
 }
 
-const CHECKERS: [Checker; 10] = [
+const CHECKERS: [Checker; 11] = [
     ("revocation", revocation::check),
     ("bounds", bounds::check),
     ("standing", standing::check),
@@ -49,6 +50,7 @@ const CHECKERS: [Checker; 10] = [
     ("refresh", refresh::check),
     ("limits", limits::check),
     ("tickets", tickets::check),
+    ("terminal", terminal::check),
     ("loss", loss::check),
     ("store", store::check),
     ("recovery", recovery::check),

@@ -15,6 +15,7 @@ use crate::plan::{KINDS, Kind, TIMING};
 use crate::world::World;
 
 mod acts;
+mod late;
 
 /// How long a client waits for an answer, and how long those do who do not wait.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -103,6 +104,9 @@ pub(crate) async fn act(world: Arc<World>, client: usize) {
         let rest = dice.up_to(world.shared.plan.rest);
         if !rest.is_zero() {
             tokio::time::sleep_until(Instant::now() + rest).await;
+        }
+        if dice.chance(3) {
+            late::come_late(&world, client).await;
         }
         let intention = intend(&world);
         let target = intention.target();

@@ -135,20 +135,46 @@ pub(super) async fn marks_what_it_does_not_count(bench: Bench<Store>) {
     }
 }
 
-/// A session that a clock far ahead opened would stand in the way until that time comes.
-pub(super) async fn does_not_count_what_was_opened_in_the_future(bench: Bench<Store>) {
+/// What a clock that was ahead has opened makes room before any other, and also where otherwise nobody does: it would
+/// stand in the way until that time comes.
+pub(super) async fn what_was_opened_in_the_future_makes_room_first(bench: Bench<Store>) {
     let now = at(60);
-    let slightly = record(1).created(now.plus(MAX_CLOCK_SKEW)).build();
-    let far = record(2).created(now.plus(MAX_CLOCK_SKEW).plus(TICK)).build();
-    let store = bench.fresh().await;
-    put(&store, &far).await;
-    let outcome = put_within(&store, &slightly, 1, AtLimit::Refuse, now).await;
-    assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: true });
-    assert_kept(&store, &Record { expired_at: Some(now), revision: far.revision.next(), ..far.clone() }).await;
-    assert_eq!(put_within(&store, &record(3).build(), 1, AtLimit::Refuse, now).await, Insert::Refused);
-    assert_eq!(store.census(now).await.unwrap().ended, 1);
-    assert_eq!(store.sweep(now.plus(TICK), 10).await.unwrap().records, 1);
-    assert_gone(&store, &far).await;
+    for at_limit in ALL {
+        let store = bench.fresh().await;
+        let old = record(1).created(at(1)).build();
+        let slightly = record(2).created(now.plus(MAX_CLOCK_SKEW)).build();
+        let far = record(3).created(now.plus(MAX_CLOCK_SKEW).plus(TICK)).build();
+        put_all(&store, &[old.clone(), slightly.clone(), far.clone()]).await;
+        let outcome = put_within(&store, &record(4).created(at(2)).build(), 3, at_limit, now).await;
+        let evicted = vec![Gone::from_record(&far)];
+        assert_eq!(outcome, Insert::Done { replaced: None, evicted, marked: false }, "{at_limit:?}");
+        assert_gone(&store, &far).await;
+        for held in [&old, &slightly] {
+            assert_kept(&store, held).await;
+        }
+        // There is none of them any more, so that the next one is as any.
+        let outcome = put_within(&store, &record(5).created(now).build(), 3, at_limit, now).await;
+        assert_eq!(outcome == Insert::Refused, at_limit == AtLimit::Refuse, "{at_limit:?}");
+    }
+}
+
+/// The clock that is wrong may be the one that is looked at: what was opened in the future counts, and is not marked as
+/// ended, so that it serves wherever the clock is right.
+pub(super) async fn what_was_opened_in_the_future_goes_on(bench: Bench<Store>) {
+    let now = at(60);
+    for at_limit in ALL {
+        let store = bench.fresh().await;
+        let far = record(1).created(now.plus(2 * MAX_CLOCK_SKEW)).build();
+        put(&store, &far).await;
+        let outcome = put_within(&store, &record(2).created(now).build(), 2, at_limit, now).await;
+        assert_eq!(outcome, Insert::Done { replaced: None, evicted: Vec::new(), marked: false }, "{at_limit:?}");
+        assert_kept(&store, &far).await;
+        assert_eq!(store.census(now).await.unwrap().ended, 0, "{at_limit:?}");
+        assert_eq!(store.touch(&[touch(&far, now.plus(3 * MAX_CLOCK_SKEW), None)]).await.unwrap(), 1, "{at_limit:?}");
+        // Where nobody else has to go, those in the future alone do not always make room enough.
+        let outcome = put_within(&store, &record(3).created(now).build(), 1, at_limit, now).await;
+        assert_eq!(outcome == Insert::Refused, at_limit == AtLimit::Refuse, "{at_limit:?}");
+    }
 }
 
 /// The last millisecond of a session counts, and so does one whose token can still be renewed.

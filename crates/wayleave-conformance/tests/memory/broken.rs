@@ -73,11 +73,12 @@ impl SessionStore for Broken {
             held.kind == record.kind && !held.has_ended(now) && Some(held.id) != replaces.map(|replaces| replaces.id)
         });
         pause().await;
-        let full = held.len() >= usize::try_from(limit.most).unwrap();
+        let most = usize::try_from(limit.most).unwrap();
+        let settled = held.iter().filter(|held| !held.was_opened_ahead(now)).count();
         let mut evicted = Vec::new();
-        if full {
+        if held.len() >= most {
             match limit.at_limit {
-                AtLimit::Refuse => {
+                AtLimit::Refuse if settled >= most => {
                     for held in self.inner.list(&Listing { subject: None, ..listing }).await?.records {
                         if Some(held.id) == replaces.map(|replaces| replaces.id) {
                             self.inner.revoke(&Scope::One(held.slot, held.id)).await?;
@@ -85,10 +86,11 @@ impl SessionStore for Broken {
                     }
                     return Ok(Insert::Refused);
                 }
-                AtLimit::EvictOldest => held.sort_by_key(|held| held.created_at),
+                AtLimit::Refuse | AtLimit::EvictOldest => held.sort_by_key(|held| held.created_at),
                 AtLimit::EvictLeastRecentlySeen => held.sort_by_key(|held| held.last_seen_at),
             }
-            let surplus = held.len() + 1 - usize::try_from(limit.most).unwrap();
+            held.sort_by_key(|held| !held.was_opened_ahead(now));
+            let surplus = held.len() + 1 - most;
             for held in &held[..surplus] {
                 evicted.extend(self.inner.revoke(&Scope::One(held.slot, held.id)).await?);
             }

@@ -239,7 +239,7 @@ fn limits_apply_under_the_settings_of_the_moment() {
         (
             "opened under a clock that was far ahead",
             |c| c.now = START.minus(MAX_CLOCK_SKEW).minus(TICK),
-            Decision::Expired(Limit::Absolute),
+            Decision::Expired(Limit::NotBefore),
         ),
         (
             "found expired, clock set back an hour",

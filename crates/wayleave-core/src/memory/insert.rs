@@ -55,7 +55,7 @@ impl MemoryStore {
                     here.replace(at, Packed::new(&held, interned)?, interned);
                 }
                 live.retain(|at| Some(*at) != replaced_here);
-                over_limit(&here, live, limit)
+                over_limit(&here, live, limit, now)
             }
             (Some(_), None) | (None, _) => Some(Vec::new()),
         };
@@ -115,20 +115,23 @@ fn rivals(
     (ended, live)
 }
 
-/// Those who must go for one more to come; `None` when it is the one more who must not come.
-fn over_limit(shard: &Shard, mut rivals: Vec<u32>, limit: InsertLimit) -> Option<Vec<u32>> {
+/// Those who must go for one more to come; `None` when it is the one more who must not come. What was opened in the
+/// future goes first, and even where nobody else does.
+fn over_limit(shard: &Shard, mut rivals: Vec<u32>, limit: InsertLimit, now: Timestamp) -> Option<Vec<u32>> {
     let InsertLimit { most, at_limit } = limit;
     let most_others = usize::try_from(most.checked_sub(1)?).unwrap_or(usize::MAX);
     let Some(over) = rivals.len().checked_sub(most_others).filter(|over| *over > 0) else {
         return Some(Vec::new());
     };
+    let is_settled = |at: &u32| shard.get(*at).is_some_and(|held| !held.was_opened_ahead(now));
     match at_limit {
-        AtLimit::Refuse => return None,
-        AtLimit::EvictOldest => {
-            rivals.sort_by_cached_key(|at| shard.get(*at).map(|held| (held.created_at(), *held.id())));
+        AtLimit::Refuse if rivals.iter().filter(|at| is_settled(at)).count() > most_others => return None,
+        AtLimit::Refuse | AtLimit::EvictOldest => {
+            rivals.sort_by_cached_key(|at| (is_settled(at), shard.get(*at).map(|held| (held.created_at(), *held.id()))))
         }
-        AtLimit::EvictLeastRecentlySeen => rivals
-            .sort_by_cached_key(|at| shard.get(*at).map(|held| (held.last_seen_at(), held.created_at(), *held.id()))),
+        AtLimit::EvictLeastRecentlySeen => rivals.sort_by_cached_key(|at| {
+            (is_settled(at), shard.get(*at).map(|held| (held.last_seen_at(), held.created_at(), *held.id())))
+        }),
     }
     rivals.truncate(over);
     Some(rivals)

@@ -115,7 +115,12 @@ impl Packed {
 
     /// [`Record::has_ended`].
     pub(super) fn has_ended(&self, now: Timestamp) -> bool {
-        self.was_found_expired() || now >= self.ends_at() || opened_ahead(self.created_at(), now)
+        self.was_found_expired() || now >= self.ends_at()
+    }
+
+    /// [`Record::was_opened_ahead`].
+    pub(super) fn was_opened_ahead(&self, now: Timestamp) -> bool {
+        opened_ahead(self.created_at(), now)
     }
 
     pub(super) fn was_found_expired(&self) -> bool {

@@ -30,7 +30,10 @@ pub trait SessionStore: Send + Sync {
     /// The limit counts the subject's records of the same kind that have not ended at `now` (see
     /// [`Record::has_ended`]), without the one that is replaced. Those that have are marked as found expired, as an
     /// update would, in the same step: what was not counted must not come back by an activity that is written down
-    /// later. The replaced record ends also when the insertion is refused for the limit.
+    /// later. What [was opened in the future](Record::was_opened_ahead) counts and stays as it is, but makes room before
+    /// any other and also where otherwise nobody does ([`AtLimit::Refuse`]): a clock that was ahead for a moment must not
+    /// keep somebody out until that time comes. The replaced record ends also when the insertion is refused for the
+    /// limit.
     ///
     /// What becomes of a replaced session's refresh tokens is said at [`FamilyId`]. A record that does not
     /// [fit](Record::fits) is [`StoreError::Full`], before anything else is looked at.

@@ -69,6 +69,7 @@ pub(super) fn outcome(rows: &[PgRow], sealing: &Sealing) -> Result<Rotate, Store
         "reuse" => Ok(Rotate::Reuse(gone(rows))),
         "idle" => Ok(Rotate::Expired(record(row, sealing)?, Limit::Idle)),
         "absolute" => Ok(Rotate::Expired(record(row, sealing)?, Limit::Absolute)),
+        "not-before" => Ok(Rotate::Expired(record(row, sealing)?, Limit::NotBefore)),
         "unknown" => Ok(Rotate::Unknown),
         _ => Err(Malformed("outcome").into()),
     }

@@ -1,4 +1,4 @@
--- insert: KEYS = base, base of the replaced one; ARGV = now; the latest birth that is no wrong clock's; lifetime of the
+-- insert: KEYS = base, base of the replaced one; ARGV = now; the latest birth that is not in the future; lifetime of the
 -- keys; id, prefix and expected revision of the replaced one; the limit and what happens at it; id; how many of the
 -- rest are fields of the first hash; fields.
 local base, away = KEYS[1], KEYS[2]
@@ -21,14 +21,14 @@ end
 
 -- The subject's other live records of the kind. Those that have ended are marked, so that what is not counted today is
 -- not back tomorrow.
-local marked = 0
+local marked, ahead = 0, 0
 local function rivals()
   local subject, live = base .. 'u:' .. new.subj, {}
   for _, rival in ipairs(redis.call('ZRANGE', subject, 0, -1)) do
     local key = base .. 's:' .. rival
     local held = peek(key)
     if held and held.kind == new.kind and not held.exp and is_whole(held) and not (rival == old and away == base) then
-      if tonumber(now) >= tonumber(ends(held)) or tonumber(held.born) > tonumber(latest) then
+      if tonumber(now) >= tonumber(ends(held)) then
         redis.call('HSET', key, 'exp', now)
         redis.call('HINCRBY', key, 'rev', 1)
         held.exp = now
@@ -36,18 +36,29 @@ local function rivals()
         marked = 1
       else
         table.insert(live, { rival, tonumber(held.born), tonumber(held.seen) })
+        if tonumber(held.born) > tonumber(latest) then ahead = ahead + 1 end
       end
     end
   end
   return live
 end
 
+-- What was opened in the future makes room before any other.
+local function is_ahead(a, b)
+  local first, second = a[2] > tonumber(latest), b[2] > tonumber(latest)
+  return first ~= second, first
+end
+
 local function oldest(a, b)
+  local differ, first = is_ahead(a, b)
+  if differ then return first end
   if a[2] ~= b[2] then return a[2] < b[2] end
   return a[1] < b[1]
 end
 
 local function least_recently_seen(a, b)
+  local differ, first = is_ahead(a, b)
+  if differ then return first end
   if a[3] ~= b[3] then return a[3] < b[3] end
   return oldest(a, b)
 end
@@ -58,11 +69,11 @@ if most and new.subj then
   local excess = #live + 1 - most
   if excess > 0 then
     -- Where there may be none, there is nobody to make room for it.
-    if at_limit == 'refuse' or tonumber(most) == 0 then
+    if tonumber(most) == 0 or (at_limit == 'refuse' and excess > ahead) then
       if old then finish(away, old) end
       return { 'refused' }
     end
-    table.sort(live, at_limit == 'oldest' and oldest or least_recently_seen)
+    table.sort(live, at_limit == 'least' and least_recently_seen or oldest)
     for i = 1, excess do table.insert(evict, live[i][1]) end
   end
 end

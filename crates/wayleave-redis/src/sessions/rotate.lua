@@ -1,5 +1,5 @@
 -- rotate: KEYS = base; ARGV = presented token; slot; next token; next refresh token; sealed pair; end of the next token;
--- seen; idle; client tag; sealed client; window; now; the latest birth that is no wrong clock's; how many spent tokens
+-- seen; idle; client tag; sealed client; window; now; the latest birth that is not in the future; how many spent tokens
 -- are kept. By the verdict of `refresh::judge`, which `judge` below repeats.
 local base = KEYS[1]
 local presented, slot, token, refresh, pair, token_end, seen, idle, tag, client, window, now, latest, kept =
@@ -8,7 +8,7 @@ local presented, slot, token, refresh, pair, token_end, seen, idle, tag, client,
 local function passed(held)
   if tonumber(now) >= tonumber(held.abs) then return 'absolute' end
   if held.exp or (held.idle and tonumber(now) >= tonumber(held.idle)) then return 'idle' end
-  if tonumber(held.born) > tonumber(latest) then return 'absolute' end
+  if tonumber(held.born) > tonumber(latest) then return 'not-before' end
 end
 
 local function judge(held, has_pair)

@@ -58,6 +58,7 @@ impl RedisStore {
                 let limit = match rest.next()?.bytes()?.as_slice() {
                     b"idle" => Limit::Idle,
                     b"absolute" => Limit::Absolute,
+                    b"not-before" => Limit::NotBefore,
                     _ => return Err(Refused::Answer.into()),
                 };
                 Ok(Rotate::Expired(self.record(&mut rest)?, limit))

@@ -65,7 +65,7 @@ fn passed(
 }
 
 /// Whether it may have counted as activity.
-fn is_activity(operation: &Operation) -> bool {
+pub(super) fn is_activity(operation: &Operation) -> bool {
     let shows = match operation.act {
         Act::Validate { active, .. } => active,
         Act::Refresh { .. } | Act::Extend(_) | Act::Reauthenticate(_) | Act::SignOut(_) => true,

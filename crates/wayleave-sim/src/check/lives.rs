@@ -9,6 +9,7 @@ use wayleave::core::record::{MAX_CLOCK_SKEW, Record};
 use wayleave::core::time::Timestamp;
 use wayleave::core::token::TokenHash;
 
+use crate::clocks::Shown;
 use crate::history::{Act, Change, Changed, History, Moment, Operation, Outcome, Process, Trouble};
 use crate::node::FLUSH;
 use crate::plan::{Clocks, Kind};
@@ -109,10 +110,8 @@ impl<'a> Lives<'a> {
         let shown = history.shown_anywhere(life.created.moment, look.ended);
         let Some(root) = self.root(life.record.family) else { return true };
         let Some(opened) = root.opened(history) else { return true };
-        let ahead = shown.earliest < opened.latest.minus(MAX_CLOCK_SKEW);
         let passed = |since: Option<Timestamp>, limit| since.is_none_or(|since| shown.latest >= since.plus(limit));
-        ahead
-            || passed(Some(opened.earliest), life.kind.absolute)
+        passed(Some(opened.earliest), life.kind.absolute)
             || passed(life.renewed(history, look.began), life.kind.token)
             || life.kind.idle.is_some_and(|idle| passed(life.surely_active(history, idle, look), idle))
     }
@@ -126,9 +125,25 @@ pub(super) struct Look {
     pub(super) ended: Moment,
 }
 
+impl Look {
+    /// Whether the session was opened in the future, by what the clock there may have shown.
+    pub(super) fn may_see_ahead(&self, history: &History, life: &Life<'_>) -> bool {
+        self.shown(history).earliest < life.record.created_at.minus(MAX_CLOCK_SKEW)
+    }
+
+    /// As [`Self::may_see_ahead`], whatever it showed.
+    pub(super) fn sees_ahead(&self, history: &History, life: &Life<'_>) -> bool {
+        self.shown(history).latest < life.record.created_at.minus(MAX_CLOCK_SKEW)
+    }
+
+    fn shown(&self, history: &History) -> Shown {
+        history.shown(self.by.place, self.began, self.ended)
+    }
+}
+
 impl Life<'_> {
     /// What the clock showed where and while it was made; none when nobody was told that it was.
-    pub(super) fn opened(&self, history: &History) -> Option<crate::clocks::Shown> {
+    pub(super) fn opened(&self, history: &History) -> Option<Shown> {
         let made = |operation: &&&Operation| match &operation.outcome {
             Outcome::Opened { access, .. } => access.session == self.record.id,
             _ => false,

@@ -58,10 +58,11 @@ fn explained(history: &History, lives: &Lives<'_>, life: &Life<'_>, change: &Cha
     });
     // What was asked for by then, whoever looked may not have known.
     let asked = under_way.clone().map(|operation| operation.began).min().unwrap_or(change.moment);
+    let look = Look { by: change.process, began: asked, ended: change.moment };
     match (&change.what, change.verb) {
         (Changed::FoundExpired(_), _) | (_, StoreVerb::Sweep) => {
             life.found_expired.is_some_and(|found| found.moment < change.moment)
-                || lives.may_have_ended(history, life, Look { by: change.process, began: asked, ended: change.moment })
+                || lives.may_have_ended(history, life, look)
         }
         (_, StoreVerb::Revoke) => under_way.any(|operation| ends(lives, life, &operation.act)),
         (_, StoreVerb::Rotate) => under_way.any(|operation| presents_spent(lives, life, operation, change)),
@@ -78,7 +79,7 @@ fn explained(history: &History, lives: &Lives<'_>, life: &Life<'_>, change: &Cha
             let evicted = comes.is_some_and(|comes| match &comes.what {
                 Changed::Created(record, others) => {
                     let same = record.subject == life.record.subject && record.kind == life.record.kind;
-                    same && others + 1 >= most && is_the_one_to_go(lives, life, change)
+                    same && others + 1 >= most && is_the_one_to_go(history, lives, life, look)
                 }
                 _ => false,
             });
@@ -89,15 +90,21 @@ fn explained(history: &History, lives: &Lives<'_>, life: &Life<'_>, change: &Cha
 }
 
 /// Whether a limit evicts this one rather than another that was there and stays.
-fn is_the_one_to_go(lives: &Lives<'_>, life: &Life<'_>, change: &Change) -> bool {
+fn is_the_one_to_go(history: &History, lives: &Lives<'_>, life: &Life<'_>, look: Look) -> bool {
+    let evicted = look.ended;
     let stays = |other: &Life<'_>| {
         let same = other.record.subject == life.record.subject && other.record.kind == life.record.kind;
-        let live = other.found_expired.is_none_or(|found| found.moment > change.moment);
+        let live = other.found_expired.is_none_or(|found| found.moment > evicted);
         // What goes with it goes at the same time, before or after it.
-        same && live
-            && other.was_there(change.moment)
-            && other.gone.is_none_or(|gone| gone.moment.at > change.moment.at)
+        same && live && other.was_there(evicted) && other.gone.is_none_or(|gone| gone.moment.at > evicted.at)
     };
+    // What was opened in the future goes before any other, and it alone where there is room for nobody.
+    if look.may_see_ahead(history, life) {
+        return true;
+    }
+    if lives.iter().any(|(_, other)| stays(other) && look.sees_ahead(history, other)) {
+        return false;
+    }
     match life.kind.concurrency.at_limit {
         AtLimit::Refuse => false,
         AtLimit::EvictLeastRecentlySeen => true,
@@ -142,12 +149,10 @@ fn denied_for_nothing(history: &History, lives: &Lives<'_>, life: &Life<'_>, ope
     let there = life.was_there(operation.began) && life.was_there(operation.ended);
     let current =
         access.hash.is_none_or(|hash| hash == life.token_at(operation.began) && hash == life.token_at(operation.ended));
+    let look = Look { by: operation.process, began: operation.began, ended: operation.ended };
     let expired = life.found_expired.is_some_and(|found| found.moment < operation.ended)
-        || lives.may_have_ended(
-            history,
-            life,
-            Look { by: operation.process, began: operation.began, ended: operation.ended },
-        )
+        || lives.may_have_ended(history, life, look)
+        || look.may_see_ahead(history, life)
         || access.hash.is_none() && jwt_may_have_ended(history, life, operation);
     there && current && !expired && !may_be_refused(history, life, operation)
 }

@@ -20,17 +20,18 @@ pub(crate) const REVISION: &str = "SELECT revision FROM sessions WHERE id = ?1 A
 // As `Record::has_ended` and `Record::found_expired` have it.
 pub(crate) const MARK_ENDED: &str = "UPDATE sessions SET expired_at = ?3, ends_at = min(ends_at, ?3), \
      revision = revision + 1 WHERE subject = ?1 AND kind = ?2 AND expired_at IS NULL AND id <> ?4 \
-     AND (ends_at <= ?3 OR created_at > ?5)";
+     AND ends_at <= ?3";
 const END: &str = returning_gone!("DELETE FROM sessions WHERE id = ?1 AND prefix = ?2");
-pub(crate) const COUNT: &str = "SELECT count(*) FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
+// Those that were opened in the future are told apart: they make room first.
+pub(crate) const COUNT: &str = "SELECT count(*), count(*) FILTER (WHERE created_at > ?5) FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
      AND expired_at IS NULL AND id <> ?4";
 pub(crate) const EVICT_OLDEST: &str = returning_gone!(
     "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
-     AND expired_at IS NULL AND id <> ?4 ORDER BY created_at, id LIMIT ?5)"
+     AND expired_at IS NULL AND id <> ?4 ORDER BY created_at <= ?5, created_at, id LIMIT ?6)"
 );
 pub(crate) const EVICT_LEAST_RECENTLY_SEEN: &str = returning_gone!(
     "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE subject = ?1 AND kind = ?2 AND ends_at > ?3 \
-     AND expired_at IS NULL AND id <> ?4 ORDER BY last_seen_at, created_at, id LIMIT ?5)"
+     AND expired_at IS NULL AND id <> ?4 ORDER BY created_at <= ?5, last_seen_at, created_at, id LIMIT ?6)"
 );
 
 pub(super) struct InsertRecord {
@@ -78,22 +79,27 @@ impl InsertRecord {
             .bind(subject.as_str())
             .bind(self.record.kind.as_str())
             .bind(self.now.as_millis())
-            .bind(self.record.id.bytes().to_vec())
-            .bind(self.now.plus(MAX_CLOCK_SKEW).as_millis());
+            .bind(self.record.id.bytes().to_vec());
         Ok(mark.execute(connection).await.map_err(failed)?.rows_affected() > 0)
     }
 
-    /// How many must go so that the new record keeps to the limit.
-    async fn excess(&self, connection: &mut SqliteConnection, subject: &Subject, most: u32) -> Result<i64, StoreError> {
-        let others: i64 = sqlx::query_scalar(COUNT)
+    /// How many must go so that the new record keeps to the limit, and how many were opened in the future.
+    async fn excess(
+        &self,
+        connection: &mut SqliteConnection,
+        subject: &Subject,
+        most: u32,
+    ) -> Result<(i64, i64), StoreError> {
+        let (others, ahead): (i64, i64) = sqlx::query_as(COUNT)
             .bind(subject.as_str())
             .bind(self.record.kind.as_str())
             .bind(self.now.as_millis())
             .bind(self.record.id.bytes().to_vec())
+            .bind(self.now.plus(MAX_CLOCK_SKEW).as_millis())
             .fetch_one(connection)
             .await
             .map_err(failed)?;
-        Ok(others + 1 - i64::from(most))
+        Ok((others + 1 - i64::from(most), ahead))
     }
 
     async fn evict(
@@ -108,6 +114,7 @@ impl InsertRecord {
             .bind(self.record.kind.as_str())
             .bind(self.now.as_millis())
             .bind(self.record.id.bytes().to_vec())
+            .bind(self.now.plus(MAX_CLOCK_SKEW).as_millis())
             .bind(excess)
             .fetch_all(connection)
             .await
@@ -139,22 +146,20 @@ impl Write for InsertRecord {
             return Ok(Insert::Done { replaced, evicted: Vec::new(), marked: false });
         };
         let marked = self.mark_ended(connection, subject).await?;
-        let excess = self.excess(connection, subject, limit.most).await?;
+        let (excess, ahead) = self.excess(connection, subject, limit.most).await?;
         if excess <= 0 {
             return Ok(Insert::Done { replaced, evicted: Vec::new(), marked });
         }
         // Where there may be none, there is nobody to make room for it.
-        let at_limit = if limit.most == 0 { AtLimit::Refuse } else { limit.at_limit };
-        let evicted = match at_limit {
-            AtLimit::EvictOldest => self.evict(connection, EVICT_OLDEST, subject, excess).await?,
-            AtLimit::EvictLeastRecentlySeen => {
-                self.evict(connection, EVICT_LEAST_RECENTLY_SEEN, subject, excess).await?
-            }
-            AtLimit::Refuse => {
-                end(connection, &record.id).await?;
-                return Ok(Insert::Refused);
-            }
+        if limit.most == 0 || (limit.at_limit == AtLimit::Refuse && excess > ahead) {
+            end(connection, &record.id).await?;
+            return Ok(Insert::Refused);
+        }
+        let statement = match limit.at_limit {
+            AtLimit::EvictOldest | AtLimit::Refuse => EVICT_OLDEST,
+            AtLimit::EvictLeastRecentlySeen => EVICT_LEAST_RECENTLY_SEEN,
         };
+        let evicted = self.evict(connection, statement, subject, excess).await?;
         Ok(Insert::Done { replaced, evicted, marked })
     }
 }

@@ -19,6 +19,8 @@ const HASH_SLOTS: usize = 16_384;
 const GATHERING_MILLIS: &str = "4001";
 /// How often something that takes a moment is looked at, every 50 milliseconds.
 const LOOKS: u32 = 1_200;
+/// After how many looks the nodes of a Cluster are introduced to each other once more.
+const LOOKS_PER_INTRODUCTION: u32 = 100;
 
 /// A Redis server.
 #[derive(Debug)]
@@ -208,17 +210,21 @@ fn join(nodes: &[RedisNode]) -> io::Result<()> {
     for (number, node) in (1..).zip(nodes) {
         node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &number.to_string()])?;
     }
-    for node in nodes {
-        for other in nodes {
-            let bus = fs::read_to_string(other.home.join("bus"))?;
-            node.cli(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string(), &bus])?;
-        }
-    }
+    // On a busy machine an introduction can come to nothing, and nobody repeats it.
+    let mut looks = 0;
+    let mut introduce_again = move || {
+        looks += 1;
+        if looks % LOOKS_PER_INTRODUCTION == 1 { introduce(nodes) } else { Ok(()) }
+    };
     for (replica, name) in replicas.iter().zip(&names) {
-        wait_until("a replica knows its master", || Ok(replica.cli(&["CLUSTER", "NODES"])?.contains(name)))?;
+        wait_until("a replica knows its master", || {
+            introduce_again()?;
+            Ok(replica.cli(&["CLUSTER", "NODES"])?.contains(name))
+        })?;
         replica.cli(&["CLUSTER", "REPLICATE", name])?;
     }
     wait_until("the Cluster is whole", || {
+        introduce_again()?;
         for node in nodes {
             let known = node.cli(&["CLUSTER", "NODES"])?;
             let slaves = known.lines().filter(|line| line.contains("slave")).count();
@@ -234,6 +240,17 @@ fn join(nodes: &[RedisNode]) -> io::Result<()> {
         }
         Ok(true)
     })
+}
+
+/// Tells every node of every other.
+fn introduce(nodes: &[RedisNode]) -> io::Result<()> {
+    for node in nodes {
+        for other in nodes {
+            let bus = fs::read_to_string(other.home.join("bus"))?;
+            node.cli(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string(), &bus])?;
+        }
+    }
+    Ok(())
 }
 
 /// One process.

@@ -190,18 +190,19 @@ fn read(record: &Record) -> Result<SessionData, StoreError> {
 }
 
 fn is_over(record: &Record, now: Timestamp) -> bool {
-    record.has_ended(now)
+    record.has_ended(now) || record.was_opened_ahead(now)
 }
 
 #[async_trait]
 impl SessionStore for RecordSessions {
     async fn load(&self, session_id: &str) -> Result<Option<SessionData>, StoreError> {
         let place = self.place(session_id);
+        let now = self.clock.now();
         let data = match self.find(&place).await {
             Ok(None) => return Ok(None),
-            Ok(Some(record)) if is_over(&record, self.clock.now()) => {
+            Ok(Some(record)) if is_over(&record, now) => {
                 // Noted, so that no clock that is set back brings it to life (R017).
-                if record.expired_at.is_none() {
+                if record.expired_at.is_none() && record.has_ended(now) {
                     self.delete(session_id).await?;
                 }
                 return Ok(None);

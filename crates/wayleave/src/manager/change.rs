@@ -12,7 +12,7 @@ use wayleave_core::record::{Client, Record, Revision};
 use super::grounds::Grounds;
 use super::live::{Key, Session};
 use super::open::{self, Draft, Place};
-use super::state::{Made, Notice, State};
+use super::state::{Found, Made, Notice, State};
 use super::validate::later;
 use super::{Open, OpenError, Opened, Origin, SessionManager, token_lifetime};
 use crate::events::What;
@@ -127,10 +127,17 @@ impl SessionManager {
         if validated.subject.as_ref() != Some(evidence.subject()) {
             return Err(OpenError::Refused);
         }
-        for _ in 0..ATTEMPTS {
+        // First as it was validated: if it is so no more, the store says so and it is read.
+        let mut as_validated = Some(Found::from(Arc::clone(&session.live.record)));
+        for _ in 0..=ATTEMPTS {
             let epoch = self.epochs.of(validated.slot);
-            let found = self.state.find(validated.slot, Lookup::Id(validated.slot, validated.id)).await?;
-            let found = found.ok_or(OpenError::Refused)?;
+            let (found, is_read) = match as_validated.take() {
+                Some(found) => (found, false),
+                None => {
+                    let found = self.state.find(validated.slot, Lookup::Id(validated.slot, validated.id)).await?;
+                    (found.ok_or(OpenError::Refused)?, true)
+                }
+            };
             let record = &found.record;
             let rules = self.rules();
             let standing = self.subjects.standing(evidence.subject()).await?;
@@ -141,7 +148,10 @@ impl SessionManager {
             let changed = policy.fingerprint == FingerprintMode::Revoke
                 && decide::drifted(policy.fingerprint, &record.client, shown);
             if changed || decide::passed(policy, rules.session_timeout, record, activity, now).is_some() {
-                return Err(OpenError::Refused);
+                if is_read {
+                    return Err(OpenError::Refused);
+                }
+                continue;
             }
             open::admit(policy, &standing, &evidence, now)?;
             let open = Open {

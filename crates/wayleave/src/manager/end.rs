@@ -70,8 +70,10 @@ impl SessionManager {
         let slot = self.slot(id);
         match self.state.store.find(Lookup::Id(slot, *id)).await? {
             // A record's subject never changes, so what was true of it when it was found is true when it ends.
-            Some(record) if record.subject.as_ref() == Some(owner) => self.end_one(id, cause, origin).await,
-            Some(_) | None => Ok(None),
+            Some(record) if record.subject.as_ref() != Some(owner) => Ok(None),
+            // Also one that is not there: it may have been ended a moment ago by a change that a failing store could not
+            // vouch for, and only another change says whether it lasts.
+            Some(_) | None => self.end_one(id, cause, origin).await,
         }
     }
 

@@ -55,6 +55,13 @@ pub(super) struct Found {
     noted: Option<Activity>,
 }
 
+impl From<Arc<Record>> for Found {
+    /// What is known already, without asking the store.
+    fn from(record: Arc<Record>) -> Self {
+        Self { record, noted: None }
+    }
+}
+
 /// A change that was made.
 pub(super) struct Made<T> {
     pub(super) outcome: T,

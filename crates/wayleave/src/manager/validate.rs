@@ -253,6 +253,11 @@ impl SessionManager {
     ) -> Result<(), StoreError> {
         let Passed { limit, rules, activity, now } = passed;
         self.state.drop_warm(record.slot, [Key::Token(record.token), Key::Id(record.id)]);
+        if limit == Limit::NotBefore {
+            // Nothing has ended: either clock may be the wrong one.
+            self.state.publish(What::Expired(limit), Some(record), &shown.origin);
+            return Ok(());
+        }
         let known = record.expired_at.is_some() || (limit == Limit::Token && record.token_expires_at == Timestamp::MIN);
         if known {
             return Ok(());
@@ -271,6 +276,7 @@ impl SessionManager {
             match limit {
                 Limit::Token if held.refresh.is_some() => held.token_expires_at = Timestamp::MIN,
                 Limit::Token | Limit::Idle | Limit::Absolute => held.expired_at = Some(now),
+                Limit::NotBefore => return Err(Moved),
             }
             Ok(())
         });

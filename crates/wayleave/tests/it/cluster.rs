@@ -142,7 +142,7 @@ async fn settle() {
     }
 }
 
-/// R024.
+/// R018.
 #[tokio::test(start_paused = true)]
 async fn what_one_node_ends_no_other_honours() {
     let nodes = Nodes::new(3, Coherence::Prompt).await;
@@ -158,7 +158,7 @@ async fn what_one_node_ends_no_other_honours() {
     }
 }
 
-/// R024: what this node ends, it does not honour by a token either that another node has replaced meanwhile.
+/// R018: what this node ends, it does not honour by a token either that another node has replaced meanwhile.
 #[tokio::test(start_paused = true)]
 async fn what_a_node_ends_is_over_there_under_every_token() {
     let nodes = Nodes::new(2, Coherence::Prompt).await;

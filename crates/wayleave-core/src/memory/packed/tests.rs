@@ -161,6 +161,7 @@ proptest! {
         prop_assert_eq!(again.ends_at(), first.ends_at());
         for now in [first.created_at, first.created_at.minus(2 * MAX_CLOCK_SKEW), first.ends_at()] {
             prop_assert_eq!(again.has_ended(now), first.has_ended(now));
+            prop_assert_eq!(again.was_opened_ahead(now), first.was_opened_ahead(now));
         }
         prop_assert_eq!(again.was_found_expired(), first.expired_at.is_some());
         let last = first.last_rotation();
