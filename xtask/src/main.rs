@@ -48,7 +48,7 @@ const JOBS: &[Job] = &[
     Job {
         name: "openapi",
         usage: "openapi",
-        about: "write the server's OpenAPI document to spec/openapi.json",
+        about: "write the server's OpenAPI document to spec/openapi.json, and the TypeScript types made from it",
         run: openapi::run,
     },
     Job {

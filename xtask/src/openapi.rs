@@ -1,6 +1,7 @@
-//! `cargo xtask openapi`: writes the OpenAPI document of the server to `spec/openapi.json`.
+//! `cargo xtask openapi`: writes the OpenAPI document of the server to `spec/openapi.json`, and the TypeScript types that
+//! are made from it.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::cargo;
 use crate::problem::Problem;
@@ -24,5 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Problem> {
         return Err(Problem::Output { name: NAME });
     }
     let path = workspace::root().join("spec/openapi.json");
-    std::fs::write(&path, &printed.stdout).map_err(|source| Problem::File { path, source })
+    std::fs::write(&path, &printed.stdout).map_err(|source| Problem::File { path, source })?;
+    let script = workspace::root().join("packages/wayleave/scripts/generate.js");
+    cargo::run("node", Command::new("node").arg(script))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::problem::Problem;
 
 /// What holds no sources of ours.
-const SKIPPED: &[&str] = &[".git", "target", "node_modules", "dist", "wayleave-data"];
+const SKIPPED: &[&str] = &[".git", "target", "node_modules", "dist", "build", "wayleave-data"];
 
 /// The folder that holds the root `Cargo.toml`.
 pub(crate) fn root() -> &'static Path {

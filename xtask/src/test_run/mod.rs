@@ -8,6 +8,7 @@ use crate::problem::Problem;
 use crate::{readme, requirements};
 
 mod fuzz;
+mod packages;
 mod tally;
 mod tools;
 use tally::Tally;
@@ -26,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", deep: false, run: format },
     Step { name: "lint", deep: false, run: lint },
     Step { name: "beside", deep: false, run: beside },
+    Step { name: "packages", deep: false, run: packages::run },
     Step { name: TESTS, deep: false, run: tests },
     Step { name: "doctests", deep: false, run: doctests },
     Step { name: "readme", deep: false, run: tour },
@@ -238,7 +240,8 @@ mod unit_tests {
 
     #[test]
     fn deep_adds_steps_and_a_filter_leaves_the_tests_alone() {
-        assert_eq!(names(&[]), ["tools", "format", "lint", "beside", "tests", "doctests", "readme", "requirements"]);
+        let everyday = ["tools", "format", "lint", "beside", "packages", "tests", "doctests", "readme", "requirements"];
+        assert_eq!(names(&[]), everyday);
         assert_eq!(names(&["--deep"]).len(), STEPS.len());
         assert_eq!(names(&["login"]), ["tests"]);
         assert_eq!(names(&["--deep", "login"]), ["tests"]);
