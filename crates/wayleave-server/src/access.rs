@@ -240,6 +240,12 @@ impl Context {
         refusal.into()
     }
 
+    /// Whether the request is its user's doing, on a route where that counts.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        self.active
+    }
+
     /// The device, as far as it told.
     #[must_use]
     pub fn device(&self) -> Option<Box<str>> {

@@ -59,6 +59,8 @@ pub struct RouteOptions {
     pub bearer_kind: KindName,
     /// How old a sign-in may be for sensitive actions.
     pub step_up_max_age: Duration,
+    /// How long an open vault may go unused.
+    pub vault_lifetime: Duration,
     /// How long ended sessions stay on record.
     pub keep_ended: Duration,
     /// Records removed in one step of a sweep.

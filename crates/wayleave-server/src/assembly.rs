@@ -395,6 +395,7 @@ fn route_options(
         cookie_kind: kind("web")?,
         bearer_kind: kind("standard")?,
         step_up_max_age: config.accounts.step_up,
+        vault_lifetime: config.vault.lifetime,
         keep_ended: config.sessions.retention,
         sweep_batch: config.sessions.sweep_batch,
         public_url: public_url.into(),

@@ -90,6 +90,11 @@ codes! {
     RegistrationClosed = "registration_closed", 403, "Registration is closed.";
     /// The first administrator exists already.
     SetupClosed = "setup_closed", 403, "Setup is already complete.";
+    /// The session does not hold the vault open, or not for this; `details.reason` says why. A session that was opened by a
+    /// password, by a service or by nobody in particular never can.
+    VaultRequired = "vault_required", 403, "Open the vault to continue.";
+    /// The session held the vault open: it was locked, or not used for too long; `details.reason` says which.
+    VaultLocked = "vault_locked", 403, "The vault is locked.";
     /// The kind's limit of sessions is reached and none is evicted for a new one.
     SessionLimitReached = "session_limit_reached", 403, "Too many sessions are open for this account.";
     /// There is no such thing, or it is not the caller's to see.

@@ -30,4 +30,5 @@ pub mod strangers;
 pub mod text;
 pub mod trail;
 pub mod unknown;
+pub mod vault;
 pub mod wire;

@@ -38,6 +38,7 @@ struct Series {
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     session_events: Family<EventLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
+    vaults: Family<VaultLabels, Counter>,
     read: ReadSeries,
 }
 
@@ -86,6 +87,11 @@ struct LoginLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VaultLabels {
+    event: &'static str,
+}
+
 /// How things stand at the moment of [`Metrics::render`].
 #[derive(Copy, Clone, Debug)]
 pub struct Readings {
@@ -126,9 +132,12 @@ impl Metrics {
         registry.register("session_events", "What happened to sessions, and why", session_events.clone());
         let logins = Family::default();
         registry.register("logins", "Sign-ins by password: success, refused, locked, turned_away", logins.clone());
+        let vaults = Family::default();
+        registry.register("vaults", "Vaults of sessions: opened, locked, refused", vaults.clone());
         let read = ReadSeries::default();
         read.register(&mut registry);
-        Self(Arc::new(Series { registry, started: Instant::now(), requests, durations, session_events, logins, read }))
+        let started = Instant::now();
+        Self(Arc::new(Series { registry, started, requests, durations, session_events, logins, vaults, read }))
     }
 
     /// Counts something that happened to a session; `reason` is empty where there is none.
@@ -139,6 +148,11 @@ impl Metrics {
     /// Counts a sign-in by password: `success`, `refused`, `locked` or `turned_away`.
     pub fn login(&self, outcome: &'static str) {
         self.0.logins.get_or_create(&LoginLabels { outcome }).inc();
+    }
+
+    /// Counts what happened to the vault of a session: `opened`, `locked` or `refused`.
+    pub fn vault(&self, event: &'static str) {
+        self.0.vaults.get_or_create(&VaultLabels { event }).inc();
     }
 
     /// Whole seconds since the process began to count.

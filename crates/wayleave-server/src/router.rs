@@ -19,7 +19,7 @@ use crate::http::hosts::Hosts;
 use crate::http::rate_limit::RateLimit;
 use crate::routes::{
     admin, csrf, health, introspection, opaque, own, password, registration, sessions, setup, sign_in, validation,
-    verify,
+    vault, verify,
 };
 use crate::unknown::UnknownCredentials;
 
@@ -110,6 +110,7 @@ pub fn table() -> Vec<Row> {
         row(AnyFresh, Token,  Counts, Class::Login,     Json, routes!(opaque::change::finish)),
         row(Nobody,  Token,   Counts, Class::Login,     Json, routes!(opaque::login::start)),
         row(Nobody,  Handler, Counts, Class::Session,   Json, routes!(opaque::login::finish)),
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(opaque::step_up::step_up)),
 
         row(Service, Token,   Counts, Class::Service,   Json, routes!(sessions::create)),
         row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::list)),
@@ -120,6 +121,8 @@ pub fn table() -> Vec<Row> {
         row(Session, Token,   Counts, Class::Session,   Json, routes!(sessions::extend)),
         row(Fresh,   Token,   Counts, Class::Session,   Json, routes!(sessions::end_one)),
         row(Fresh,   Token,   Counts, Class::Session,   Json, routes!(sessions::end_many)),
+
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::lock)),
 
         row(Session, Token,   Counts, Class::Unlimited, Any,  routes!(verify::verify)),
         row(Service, Token,   Asks,   Class::Service,   Any,  routes!(introspection::introspect)),
@@ -139,6 +142,7 @@ pub fn table() -> Vec<Row> {
         row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::unlock)),
         row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::reset_link)),
         row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::end_sessions)),
+        row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::users::lock_vault)),
         row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::invitations::list)),
         row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::invitations::create)),
         row(Admin,   Token,   Counts, Class::Admin,     Json, routes!(admin::invitations::withdraw)),

@@ -1,5 +1,7 @@
 //! The JSON forms that several routes share, and how domain values are written in them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
@@ -12,6 +14,7 @@ use wayleave_core::record::Record;
 use wayleave_core::time::Timestamp;
 
 use crate::error::{ApiError, ErrorCode};
+use crate::vault::{Right, VaultContext};
 
 /// `{"success":true,"data":...}`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -181,6 +184,35 @@ impl User {
     }
 }
 
+/// The vault, as a session holds it open or did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VaultInfo {
+    /// What the session may do with it.
+    pub right: Right,
+    /// When it was opened. RFC 3339.
+    #[schema(format = DateTime)]
+    pub opened_at: String,
+    /// When it is over, unless it is used before. RFC 3339.
+    #[schema(format = DateTime)]
+    pub ends_at: String,
+    /// What ended it, once it is over: `locked` or `expired`.
+    pub ended: Option<String>,
+}
+
+impl VaultInfo {
+    /// From a record; `None` where the session never opened the vault.
+    #[must_use]
+    pub fn of(record: &Record, now: Timestamp) -> Option<Self> {
+        let context = VaultContext::of(record)?;
+        Some(Self {
+            right: context.right,
+            opened_at: rfc3339(context.opened_at),
+            ends_at: rfc3339(context.ends_at),
+            ended: context.end(Duration::MAX, now).map(|end| end.as_str().to_owned()),
+        })
+    }
+}
+
 /// A session, as its owner or an administrator sees it. Holds nothing that opens it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SessionInfo {
@@ -223,6 +255,10 @@ pub struct SessionInfo {
     pub session_expires_at: String,
     /// Whether it has ended already and is only still on record.
     pub ended: bool,
+    /// The vault, where the session opened it.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultInfo>,
 }
 
 impl SessionInfo {
@@ -251,6 +287,7 @@ impl SessionInfo {
             idle_expires_at: record.idle_expires_at.map(rfc3339),
             session_expires_at: rfc3339(record.absolute_expires_at),
             ended: now >= record.ends_at(),
+            vault: VaultInfo::of(record, now),
         }
     }
 }

@@ -50,6 +50,7 @@ fn is_aggregated(event: &str) -> bool {
         event,
         "session.unknown_token"
             | "session.refused"
+            | "vault.refused"
             | "login.throttled"
             | "request.rate_limited"
             | "request.refused"

@@ -14,7 +14,7 @@ use super::value::Size;
 use super::words::{ClearSiteData, Coherence, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite};
 use super::{
     Accounts, Audit, Config, Cookies, Jwt, Keys, Lockout, Log, Metrics, Nodes, Opaque, Password, RateLimits, Server,
-    Sessions, Store,
+    Sessions, Store, Vault,
 };
 
 /// The defaults.
@@ -79,6 +79,7 @@ pub(super) fn defaults(data: PathBuf) -> Config {
             min_length: 8,
         },
         opaque: opaque(KeyStretching::DEFAULT.cost()),
+        vault: Vault { lifetime: minutes(15) },
         lockout: Lockout { attempts: Rule::DEFAULT.attempts, window: Rule::DEFAULT.window, lock: Rule::DEFAULT.lock },
         accounts: Accounts {
             registration: Registration::Closed,

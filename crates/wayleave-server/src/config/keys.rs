@@ -18,7 +18,7 @@ pub(super) const PREFIX: &str = "WAYLEAVE_";
 pub(super) const KINDS: &str = "kinds";
 
 /// Sections in the order of the documentation, with what they are about.
-pub(super) const SECTIONS: [(&str, &str); 16] = [
+pub(super) const SECTIONS: [(&str, &str); 17] = [
     ("server", "The listener, and what it accepts."),
     ("store", "Where sessions, accounts and everything else are kept."),
     ("nodes", "This server among others, where several use one PostgreSQL database or Redis."),
@@ -33,6 +33,7 @@ pub(super) const SECTIONS: [(&str, &str); 16] = [
     ("jwt", "Access tokens that other services check by themselves."),
     ("password", "How passwords are hashed and what they must be."),
     ("opaque", "Signing in by OPAQUE, without showing the server a password."),
+    ("vault", "The vault of encrypted blobs, for those who sign in by OPAQUE."),
     ("lockout", "Failed sign-ins. Administrators can change these at run time, within the same limits."),
     ("accounts", "Who may have an account, and the links that lead to one."),
     ("rate_limits", "How often one client may ask: `COUNT/PERIOD`, or `none`."),

@@ -64,6 +64,8 @@ pub struct Config {
     pub password: Password,
     /// Signing in without showing the server a password.
     pub opaque: Opaque,
+    /// The vault of those who sign in so.
+    pub vault: Vault,
     /// Failed sign-ins.
     pub lockout: Lockout,
     /// Accounts and links to them.
@@ -232,6 +234,13 @@ impl Opaque {
         let memory_kib = u32::try_from(memory.bytes() / 1024).unwrap_or(u32::MAX);
         KeyStretching::new(StretchingCost { iterations, memory_kib, parallelism })
     }
+}
+
+/// `[vault]`
+#[derive(Clone, Debug)]
+pub struct Vault {
+    /// How long an open vault may go unused.
+    pub lifetime: Duration,
 }
 
 /// `[lockout]`: where a deployment starts; administrators change it within the same bounds.

@@ -323,6 +323,13 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "Lanes of Argon2id in the client.",
         ),
         Key::within(
+            "vault.lifetime",
+            |c: &mut Config| &mut c.vault.lifetime,
+            minutes(1)..=hours(12),
+            "How long a vault that a session has opened may go unused before it takes another proof of the password. Only \
+             requests for what is in it count, and of those not the ones that are marked as background.",
+        ),
+        Key::within(
             "lockout.attempts",
             |c: &mut Config| &mut c.lockout.attempts,
             Lockout::ATTEMPTS,

@@ -18,7 +18,8 @@ use crate::access::{Context, require_csrf};
 use crate::accounts::change_account;
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
-use crate::wire::{Envelope, User, rfc3339};
+use crate::vault::{self, Right};
+use crate::wire::{Envelope, User, VaultInfo, rfc3339};
 
 /// How long a browser is remembered as a known device, and how many of an account are.
 const DEVICE: Duration = Duration::from_secs(180 * 86_400);
@@ -34,6 +35,10 @@ pub struct LoginAnswer {
     session: LoginSession,
     /// Whether the session can do nothing but choose a new password.
     must_change_password: bool,
+    /// The vault, where it was asked for.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vault: Option<VaultInfo>,
 }
 
 /// What signing in gave, by the transport that was asked for.
@@ -56,6 +61,10 @@ pub struct BearerAnswer {
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     device_token: Option<String>,
+    /// The vault, where it was asked for.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vault: Option<VaultInfo>,
 }
 
 /// The cookie session that was opened.
@@ -145,6 +154,8 @@ pub(super) struct Proof {
     pub(super) must_change_password: bool,
     /// Whether the account knew the client before.
     pub(super) known_device: bool,
+    /// What the session is to do with the vault.
+    pub(super) vault: Option<Right>,
 }
 
 /// Opens the session and answers with it.
@@ -152,7 +163,7 @@ pub(super) struct Proof {
 /// # Errors
 /// As [`open_session`].
 pub(super) async fn enter(app: &App, context: &Context, proof: Proof, holding: Holding) -> Result<Response, ApiError> {
-    let Proof { account, evidence, must_change_password, known_device } = proof;
+    let Proof { account, evidence, must_change_password, known_device, vault } = proof;
     let Holding { transport, remember_me, kind, device, shows_token, remember_device: asks } = holding;
     // The session that this browser had ends with the sign-in, whoever's it was.
     let replaces = context.held(app).await?.map(|session| session.id());
@@ -166,6 +177,7 @@ pub(super) async fn enter(app: &App, context: &Context, proof: Proof, holding: H
         transport,
         replaces,
         must_change_password,
+        vault,
     };
     let opened = open_session(app, context, evidence, open).await?;
     app.record(crate::audit::Entry {
@@ -175,14 +187,16 @@ pub(super) async fn enter(app: &App, context: &Context, proof: Proof, holding: H
         reason: (transport == TransportChoice::Cookie && !known_device).then_some("new_device"),
         ..context.entry("login.success")
     });
+    vault::note_opened(app, context, &opened.record);
     note_sign_in(app, &account.id).await;
+    let vault = VaultInfo::of(&opened.record, app.now());
     match transport {
         TransportChoice::Bearer => {
             let tokens = TokenAnswer::of(&opened.record, &opened.issued);
             let shown = device.as_ref().filter(|_| shows_token);
             let device_token =
                 if asks || shown.is_some() { remember_device(app, &account.id, shown).await } else { None };
-            Ok(Envelope::new(SignedIn::Bearer(BearerAnswer { tokens, device_token })).into_response())
+            Ok(Envelope::new(SignedIn::Bearer(BearerAnswer { tokens, device_token, vault })).into_response())
         }
         TransportChoice::Cookie => {
             let answer = LoginAnswer {
@@ -192,6 +206,7 @@ pub(super) async fn enter(app: &App, context: &Context, proof: Proof, holding: H
                     expire: rfc3339(opened.record.token_expires_at),
                 },
                 must_change_password: account.must_change_password,
+                vault,
             };
             let mut response = Envelope::new(SignedIn::Cookie(answer)).into_response();
             set_session_cookies(app, response.headers_mut(), &opened)?;

@@ -14,4 +14,5 @@ pub mod sessions;
 pub mod setup;
 pub mod sign_in;
 pub mod validation;
+pub mod vault;
 pub mod verify;

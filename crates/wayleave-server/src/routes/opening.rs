@@ -16,6 +16,7 @@ use wayleave_web::csrf::CsrfBinding;
 use crate::access::{Context, MUST_CHANGE_PASSWORD};
 use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
+use crate::vault::{self, Right};
 use crate::wire::rfc3339;
 
 /// How the client wants to hold its session.
@@ -89,6 +90,8 @@ pub struct Opening {
     pub replaces: Option<SessionId>,
     /// Whether it may do nothing but choose a new password.
     pub must_change_password: bool,
+    /// What it may do with the vault, for whoever signs in by OPAQUE and asks for it.
+    pub vault: Option<Right>,
 }
 
 /// Opens a session from evidence.
@@ -108,6 +111,13 @@ pub async fn open_session(
     } else {
         None
     };
+    // Also for whoever has to choose another password: the vault's key must be wrapped anew for that.
+    if let Some(right) = opening.vault {
+        let rules = app.manager.rules();
+        let absolute = rules.kinds.policy(&opening.kind).map(|policy| policy.absolute(opening.remember));
+        let session_ends_at = app.now().plus(absolute.unwrap_or_default());
+        vault::open(app, right, session_ends_at, &mut held_open)?;
+    }
     let open = Open {
         kind: opening.kind,
         permissions,

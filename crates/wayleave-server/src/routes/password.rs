@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::body::JsonBody;
 use crate::links;
-use crate::wire::{Done, Envelope, ErrorBody};
+use crate::wire::{Done, Envelope, ErrorBody, VaultInfo};
 
 /// A password as it was sent.
 ///
@@ -148,6 +148,7 @@ async fn go_on(app: &App, context: &Context, account: &Account, new_password: &s
             transport,
             replaces: Some(session.id()),
             must_change_password: proof.must_change_password,
+            vault: None,
         };
         open_session(app, context, proof.evidence, opening).await
     } else {
@@ -177,6 +178,10 @@ pub struct Reauthenticated {
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<TokenAnswer>,
+    /// The vault, where the session opened it.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vault: Option<VaultInfo>,
 }
 
 /// Proves again who is behind the session, for actions that want a recent sign-in. The session goes on under a new id
@@ -202,11 +207,13 @@ pub async fn step_up(
     reauthenticated(&app, transport, &opened)
 }
 
-fn freshness(context: &Context, transport: TransportChoice) -> Freshness {
+/// How a session of this client goes on after a fresh proof.
+pub(super) fn freshness(context: &Context, transport: TransportChoice) -> Freshness {
     Freshness { refreshable: transport == TransportChoice::Bearer, client: opening::client(context) }
 }
 
-fn transport(context: &Context) -> TransportChoice {
+/// How the client holds its session.
+pub(super) fn transport(context: &Context) -> TransportChoice {
     match context.carrier {
         Carrier::Bearer => TransportChoice::Bearer,
         Carrier::Cookie | Carrier::Nothing => TransportChoice::Cookie,
@@ -236,7 +243,11 @@ async fn prove_again(
     }
 }
 
-fn reauthenticated(app: &App, transport: TransportChoice, opened: &Opened) -> Result<Response, ApiError> {
+/// Answers with the session that goes on.
+///
+/// # Errors
+/// 500 when a cookie cannot be made.
+pub(super) fn reauthenticated(app: &App, transport: TransportChoice, opened: &Opened) -> Result<Response, ApiError> {
     let record = &opened.record;
     let tokens = match transport {
         TransportChoice::Bearer => Some(TokenAnswer::of(record, &opened.issued)),
@@ -246,6 +257,7 @@ fn reauthenticated(app: &App, transport: TransportChoice, opened: &Opened) -> Re
         session_id: record.id.to_string(),
         auth_time: record.authentication.map(|proof| crate::wire::rfc3339(proof.at)).unwrap_or_default(),
         tokens,
+        vault: VaultInfo::of(record, app.now()),
     };
     let mut response = Envelope::new(answer).into_response();
     match transport {

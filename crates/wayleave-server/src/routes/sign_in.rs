@@ -82,7 +82,7 @@ pub async fn login(
     let holding = Holding::read(&app, &headers, wish)?;
     let verified = check_password(&app, &context, &request, holding.known_device()).await?;
     let Verified { account, evidence, must_change_password, known_device, rehashed: _, set_at: _ } = verified;
-    enter(&app, &context, Proof { account, evidence, must_change_password, known_device }, holding).await
+    enter(&app, &context, Proof { account, evidence, must_change_password, known_device, vault: None }, holding).await
 }
 
 async fn check_password(

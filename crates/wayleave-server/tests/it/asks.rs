@@ -43,6 +43,7 @@ impl Route {
             // Demands nothing of the guard, and answers for itself whether there is a session.
             Demand::Nobody if self.path.ends_with("/validate") => "right user",
             Demand::Nobody => "nobody",
+            _ if self.path == "/api/auth/opaque/step-up" || self.path.starts_with("/api/vault/") => "vault holder",
             Demand::AnySession | Demand::AnyFresh | Demand::Session | Demand::Fresh => "right user",
             Demand::Admin => "administrator",
             Demand::Service => "service key",
@@ -152,6 +153,10 @@ pub(crate) fn ask_of(route: &Route, scene: &Scene) -> Ask {
         "POST /api/auth/opaque/login/finish" => Some(json!({
             "login_id": fact("opaque_login"), "finish": fact("opaque_ke3"), "transport": "bearer",
         })),
+        "POST /api/auth/opaque/step-up" => {
+            Some(json!({ "login_id": fact("opaque_login"), "finish": fact("opaque_ke3"), "vault": "read" }))
+        }
+        "POST /api/vault/lock" => Some(json!({ "scope": "all" })),
         "POST /api/auth/sessions" => Some(json!({ "subject": "customer-18" })),
         "POST /api/auth/sessions/refresh" => Some(json!({ "refresh_token": fact("refresh_token") })),
         "POST /api/auth/sessions/extend" => Some(json!({})),

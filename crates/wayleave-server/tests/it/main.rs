@@ -51,5 +51,6 @@ mod snapshots;
 mod store_copy;
 mod store_faults;
 mod support;
+mod vault;
 mod weak_secrets;
 mod world;

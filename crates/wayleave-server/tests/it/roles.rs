@@ -48,6 +48,8 @@ pub(crate) enum Shows {
     /// A session that a trusted backend opened for somebody without an account.
     ExternalSession,
     ServiceKey,
+    /// A session that [`OPAL`] opened by OPAQUE, with the vault.
+    Vault,
 }
 
 /// What there is to say about the sign-in of a session.
@@ -65,7 +67,7 @@ const fn session(of: &'static str, permissions: &'static [&'static str], sign_in
 }
 
 /// Every role, in the order of the table's columns.
-pub(crate) const ROLES: [Role; 9] = [
+pub(crate) const ROLES: [Role; 10] = [
     Role { name: "nobody", shows: Shows::Nothing },
     Role { name: "wrong user", shows: session(BOB, &["read:profile"], SignIn::Recent) },
     Role { name: "stale sign-in", shows: session(ANN, &["read:profile"], SignIn::Stale) },
@@ -75,6 +77,7 @@ pub(crate) const ROLES: [Role; 9] = [
     Role { name: "must change password", shows: session(NEW, &["admin"], SignIn::MustChangePassword) },
     Role { name: "external subject", shows: Shows::ExternalSession },
     Role { name: "service key", shows: Shows::ServiceKey },
+    Role { name: "vault holder", shows: Shows::Vault },
 ];
 
 /// The role called `name`.
@@ -143,6 +146,11 @@ impl Scene {
                 let answer = service.post("/api/auth/sessions", &json!({ "subject": "customer-17" })).await;
                 assert_eq!(answer.status, 201);
                 (BTreeMap::new(), Some(answer.json()["data"]["session_token"].as_str().unwrap().to_owned()))
+            }
+            Shows::Vault => {
+                let mut client = world.client();
+                client.vault_sign_in(OPAL, held, "write").await;
+                (client.jar, client.bearer)
             }
             Shows::Session { of, permissions, sign_in } => {
                 if *of != ANN {
@@ -213,6 +221,27 @@ impl Scene {
     /// neither are counters of failures and the audit log.
     pub(crate) async fn state(&self) -> String {
         state(&self.world).await
+    }
+}
+
+impl Client<'_> {
+    /// Signs in by OPAQUE with the vault open, by a kind of session that lets every permission through; the answer's data.
+    pub(crate) async fn vault_sign_in(&mut self, email: &str, held: Held, right: &str) -> Value {
+        let (login, ke3) = self.world.client().opaque_start(email, PASSWORD).await.ke3(PASSWORD).unwrap();
+        let mut body = opaque::finish_body(&login, &ke3);
+        body["vault"] = right.into();
+        match held {
+            Held::Bearer => body["session_type"] = "web".into(),
+            Held::Cookie => {
+                body["transport"] = "cookie".into();
+                assert_eq!(self.get("/api/csrf").await.status, 200);
+            }
+        }
+        let answer = self.post(opaque::LOGIN_FINISH, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let data = answer.json()["data"].clone();
+        self.bearer = data["session_token"].as_str().map(str::to_owned);
+        data
     }
 }
 

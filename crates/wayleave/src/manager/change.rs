@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wayleave_core::authentication::Evidence;
 use wayleave_core::decide;
+use wayleave_core::entries::Entries;
 use wayleave_core::policy::{FingerprintMode, TokenFormat};
 use wayleave_core::ports::{Lookup, Replaces, StoreError, Update};
 use wayleave_core::record::{Client, Record, Revision};
@@ -120,6 +121,22 @@ impl SessionManager {
         freshness: Freshness,
         origin: &Origin,
     ) -> Result<Opened, OpenError> {
+        self.reauthenticate_to_open(session, evidence, freshness, &Entries::new(), origin).await
+    }
+
+    /// As [`Self::reauthenticate`], and the session holds open from now on what `opens` says: its entries are set in the
+    /// context, over those of the same names.
+    ///
+    /// # Errors
+    /// As there; [`StoreError::Full`] when the context would hold too much.
+    pub async fn reauthenticate_to_open(
+        &self,
+        session: &Session,
+        evidence: Evidence,
+        freshness: Freshness,
+        opens: &Entries,
+        origin: &Origin,
+    ) -> Result<Opened, OpenError> {
         if !self.authority.recognises(&evidence) {
             return Err(OpenError::ForeignEvidence);
         }
@@ -154,6 +171,10 @@ impl SessionManager {
                 continue;
             }
             open::admit(policy, &standing, &evidence, now)?;
+            let mut context = record.context.clone();
+            for (name, value) in opens.iter() {
+                context.set(name, value).map_err(|_| StoreError::Full)?;
+            }
             let open = Open {
                 kind: record.kind.clone(),
                 permissions: None,
@@ -163,7 +184,7 @@ impl SessionManager {
                 client: freshness.client.clone(),
                 replaces: None,
                 data: record.data.clone(),
-                context: record.context.clone(),
+                context,
             };
             let permissions =
                 record.permissions.under(&policy.ceiling).under(&standing.ceiling).under(evidence.ceiling());

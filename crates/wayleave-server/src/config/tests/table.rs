@@ -65,6 +65,7 @@ const SAMPLES: &[Sample] = &[
     ("opaque.iterations", "4", &[]),
     ("opaque.memory", "128MiB", &[]),
     ("opaque.parallelism", "2", &[]),
+    ("vault.lifetime", "30m", &[]),
     ("lockout.attempts", "10", &[]),
     ("lockout.window", "1h", &[]),
     ("lockout.lock", "1h", &[]),

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use wayleave_core::authentication::Method;
-use wayleave_core::ports::{AccountId, EmailAddress};
+use wayleave_core::authentication::{Evidence, Method};
+use wayleave_core::ports::{Account, AccountId, EmailAddress};
 use wayleave_opaque::{Attempt, Ke1, Ke3, Login, StartError};
 use wayleave_web::cookies::RequestCookies;
 
@@ -23,6 +23,7 @@ use crate::opaque::{Handshake, HandshakeError, LIVES, LoginId};
 use crate::routes::entering::{Holding, Proof, SignedIn, Wish, enter, shown_device};
 use crate::routes::opening::TransportChoice;
 use crate::routes::sign_in::refuse;
+use crate::vault::Right;
 use crate::wire::{Envelope, ErrorBody};
 
 /// The first half of a login.
@@ -147,6 +148,9 @@ pub struct OpaqueLoginFinish {
     #[serde(default)]
     #[schema(max_length = 64, format = Password)]
     device_token: Option<String>,
+    /// What the session should do with the vault, which it holds open from now on; nothing unless told.
+    #[serde(default)]
+    vault: Option<Right>,
 }
 
 /// Finishes a login by OPAQUE: the answer is that of a sign-in with a password.
@@ -164,7 +168,7 @@ pub async fn finish(
     headers: HeaderMap,
     JsonBody(request): JsonBody<OpaqueLoginFinish>,
 ) -> Result<Response, ApiError> {
-    let opaque = opaque(&app)?;
+    opaque(&app)?;
     let wish = Wish {
         transport: request.transport,
         remember_me: request.remember_me,
@@ -173,10 +177,32 @@ pub async fn finish(
         device_token: request.device_token.as_deref(),
     };
     let holding = Holding::read(&app, &headers, wish)?;
-    let ke3 = message("finish", &request.finish, Ke3::parse)?;
-    let refused = |account: Option<&AccountId>, reason| Err(refuse(&app, &context, account, reason));
+    let Proved { account, evidence, known_device } = prove(&app, &context, &request.login_id, &request.finish).await?;
+    let must_change_password = account.must_change_password;
+    let proof = Proof { account, evidence, must_change_password, known_device, vault: request.vault };
+    enter(&app, &context, proof, holding).await
+}
+
+/// Somebody who proved to know the password.
+pub(super) struct Proved {
+    pub(super) account: Account,
+    pub(super) evidence: Evidence,
+    /// Whether the account knew the client when the login began.
+    pub(super) known_device: bool,
+}
+
+/// Ends a login: takes what the first half left, and checks the client's proof. Takes back what the first half was charged
+/// with.
+///
+/// # Errors
+/// 400 for what is no message of the protocol, 401 `invalid_credentials` for everything that is not right, 404 where OPAQUE
+/// is turned off, 503.
+pub(super) async fn prove(app: &App, context: &Context, login_id: &str, finish: &str) -> Result<Proved, ApiError> {
+    let opaque = opaque(app)?;
+    let ke3 = message("finish", finish, Ke3::parse)?;
+    let refused = |account: Option<&AccountId>, reason| Err(refuse(app, context, account, reason));
     let now = app.now();
-    let taken = match LoginId::parse(&request.login_id) {
+    let taken = match LoginId::parse(login_id) {
         Some(id) => Handshake::take(&*app.store, &id, now).await?,
         None => None,
     };
@@ -194,7 +220,6 @@ pub async fn finish(
         ApiError::new(ErrorCode::InternalError)
     })?;
     app.passwords.forgive(counter).await?;
-    refund(&app, &context);
-    let must_change_password = account.must_change_password;
-    enter(&app, &context, Proof { account, evidence, must_change_password, known_device }, holding).await
+    refund(app, context);
+    Ok(Proved { account, evidence, known_device })
 }

@@ -4,6 +4,7 @@
 pub mod change;
 pub mod login;
 pub mod register;
+pub mod step_up;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -26,6 +26,8 @@ use crate::http::query::Query;
 use crate::links;
 use crate::routes::password;
 use crate::routes::sessions::EndedCount;
+use crate::routes::vault::LockedCount;
+use crate::vault;
 use crate::wire::{Done, Envelope, ErrorBody, PageOf, page_size, rfc3339};
 
 pub use change::*;
@@ -294,6 +296,20 @@ pub async fn end_sessions(
     let subject = subject(&account(&app, &id).await?)?;
     let ended = app.manager.end_all(&subject, None, Cause::Administrator, &context.as_actor()).await?;
     Ok(Envelope::new(EndedCount { ended: ended.0.len() }))
+}
+
+/// Locks the vault in every session of an account. The sessions go on; it takes another proof of the password by OPAQUE to
+/// open it again.
+#[utoipa::path(post, path = "/api/admin/users/{id}/vault/lock", operation_id = "admin_lock_vault", tag = "admin",
+    security(("session" = []), ("bearer" = [])), params(("id" = String, Path, description = "The account.", max_length = 27)),
+    responses((status = 200, body = Envelope<LockedCount>), (status = "default", body = ErrorBody)))]
+pub async fn lock_vault(
+    State(app): State<Arc<App>>,
+    context: Context,
+    Path(id): Path<String>,
+) -> Result<Envelope<LockedCount>, ApiError> {
+    let subject = subject(&account(&app, &id).await?)?;
+    Ok(Envelope::new(LockedCount { locked: vault::lock_all(&app, &context, &subject).await? }))
 }
 
 async fn account(app: &App, id: &str) -> Result<Account, ApiError> {
