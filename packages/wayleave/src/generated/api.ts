@@ -4,6 +4,7 @@
 export type BearerAnswer = TokenAnswer & {
   /** To be kept, and shown at the next sign-in; where it was asked for. */
   readonly device_token?: string | null;
+  readonly vault?: VaultInfo | null;
 };
 
 /** A session for somebody that a trusted backend vouches for. */
@@ -103,12 +104,28 @@ export type Introspection = {
   readonly token_type?: string | null;
 };
 
+/** In which sessions to lock the vault. */
+export type LockRequest = {
+  /** In this one unless told. */
+  readonly scope?: LockScope;
+};
+
+/** In which sessions to lock the vault. */
+export type LockScope = "this" | "all";
+
+/** How many sessions had the vault open. */
+export type LockedCount = {
+  /** How many. */
+  readonly locked: number;
+};
+
 /** Who signed in, and until when. */
 export type LoginAnswer = {
   /** Whether the session can do nothing but choose a new password. */
   readonly mustChangePassword: boolean;
   readonly session: LoginSession;
   readonly user: User;
+  readonly vault?: VaultInfo | null;
 };
 
 /** A sign-in. */
@@ -175,6 +192,7 @@ export type OpaqueLoginFinish = {
   readonly session_type?: string | null;
   /** How to hold the session. */
   readonly transport?: TransportChoice;
+  readonly vault?: Right | null;
 };
 
 /** The first half of a login. */
@@ -219,6 +237,15 @@ export type OpaqueRegisterStart = {
   readonly invitation?: string | null;
   /** The client's request: 32 bytes in base64url. */
   readonly request: string;
+};
+
+/** A fresh proof. */
+export type OpaqueStepUp = {
+  /** KE3: 64 bytes in base64url. */
+  readonly finish: string;
+  /** From the first half, `POST /api/auth/opaque/login/start` with the address of the session's own account. */
+  readonly login_id: string;
+  readonly vault?: Right | null;
 };
 
 /** A new password for one's own account. */
@@ -267,6 +294,7 @@ export type Reauthenticated = {
   /** The session's new handle. */
   readonly session_id: string;
   readonly tokens?: TokenAnswer | null;
+  readonly vault?: VaultInfo | null;
 };
 
 /** A refresh. */
@@ -294,6 +322,9 @@ export type RegistrationStarted = {
   /** The server's answer: 64 bytes in base64url. */
   readonly response: string;
 };
+
+/** What a session may do with the vault. */
+export type Right = "read" | "write";
 
 /** Whose session it is, and until when. */
 export type SessionAnswer = {
@@ -337,6 +368,7 @@ export type SessionInfo = {
   readonly session_type: string;
   /** Whose it is; none for guests. */
   readonly subject?: string | null;
+  readonly vault?: VaultInfo | null;
 };
 
 /** What signing in gave, by the transport that was asked for. */
@@ -434,4 +466,16 @@ export type Validation = {
   readonly time_remaining: number;
   /** Always `true` here; a 401 carries `false` and a reason. */
   readonly valid: boolean;
+};
+
+/** The vault, as a session holds it open or did. */
+export type VaultInfo = {
+  /** What ended it, once it is over: `locked` or `expired`. */
+  readonly ended?: string | null;
+  /** When it is over, unless it is used before. RFC 3339. */
+  readonly ends_at: string;
+  /** When it was opened. RFC 3339. */
+  readonly opened_at: string;
+  /** What the session may do with it. */
+  readonly right: Right;
 };

@@ -34,6 +34,10 @@ export type ErrorCode =
   | "registration_closed"
   /** The first administrator exists already. */
   | "setup_closed"
+  /** The session does not hold the vault open, or not for this; `details.reason` says why. A session that was opened by a password, by a service or by nobody in particular never can. */
+  | "vault_required"
+  /** The session held the vault open: it was locked, or not used for too long; `details.reason` says which. */
+  | "vault_locked"
   /** The kind's limit of sessions is reached and none is evicted for a new one. */
   | "session_limit_reached"
   /** There is no such thing, or it is not the caller's to see. */
@@ -93,6 +97,8 @@ export const ERRORS: Readonly<Record<ErrorCode, readonly [status: number, messag
   password_change_required: [403, "Change your password to continue."],
   registration_closed: [403, "Registration is closed."],
   setup_closed: [403, "Setup is already complete."],
+  vault_required: [403, "Open the vault to continue."],
+  vault_locked: [403, "The vault is locked."],
   session_limit_reached: [403, "Too many sessions are open for this account."],
   not_found: [404, "Not found."],
   method_not_allowed: [405, "The method is not allowed here."],
