@@ -1,6 +1,8 @@
 //! Nothing is lost: a session ends only for a reason, and is refused only for one. Answers that deny come from the store,
 //! so they are right at once, but for how the subject stands, which a node may know late.
 
+use std::time::Duration;
+
 use wayleave::core::policy::AtLimit;
 use wayleave::core::subject::Subject;
 use wayleave_testkit::StoreVerb;
@@ -165,8 +167,10 @@ fn jwt_may_have_ended(history: &History, life: &Life<'_>, operation: &Operation)
     });
     let (Some(issued), Some(jwt)) = (issued, life.kind.jwt) else { return true };
     let now = history.shown_anywhere(issued.began, operation.ended).latest;
-    // Its times are whole seconds.
-    let end = history.during(issued).earliest.plus(jwt.saturating_sub(std::time::Duration::from_secs(1)));
+    // A pair that is answered again was made up to a window before. Its times are whole seconds.
+    let repeated = matches!(issued.outcome, Outcome::Refreshed { repeated: true, .. });
+    let made = history.during(issued).earliest.minus(if repeated { history.plan.window } else { Duration::ZERO });
+    let end = made.plus(jwt.saturating_sub(Duration::from_secs(1)));
     // What was signed by a clock ahead is not good yet.
     now >= end || history.plan.clocks == Clocks::Jumping
 }
