@@ -7,7 +7,7 @@ use crate::cargo;
 use crate::problem::Problem;
 
 /// A program, where else than in `PATH` it may be, and the Debian package that brings it.
-const NEEDS: [(&str, &str, &str); 10] = [
+const NEEDS: [(&str, &str, &str); 12] = [
     ("curl", "/usr/bin/curl", "curl"),
     ("jq", "/usr/bin/jq", "jq"),
     ("sqlite3", "/usr/bin/sqlite3", "sqlite3"),
@@ -18,6 +18,8 @@ const NEEDS: [(&str, &str, &str); 10] = [
     ("faketime", "/usr/lib/x86_64-linux-gnu/faketime", "faketime"),
     ("node", "/usr/bin/node", "nodejs"),
     ("npm", "/usr/bin/npm", "npm"),
+    ("python3", "/usr/bin/python3", "python3-venv"),
+    ("chromium", "/usr/bin/chromium", "chromium"),
 ];
 
 /// Sees to it that everything is there.

@@ -1,12 +1,13 @@
 //! Schemathesis over the whole OpenAPI document, as an administrator and as an ordinary person.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::process::{self, Process};
+use super::python;
 
 const ADMINISTRATOR: &str = "ada@example.com";
 const PERSON: &str = "bob@example.com";
@@ -20,7 +21,7 @@ const REACHED: usize = 80;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long, and installs a Python package: run by `cargo xtask test --deep`"]
 async fn the_api_does_what_its_document_says() {
-    let program = schemathesis().await;
+    let program = python::installed("schemathesis", &[VERSION], VERSION).await.join("schemathesis");
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let settings = [
@@ -68,19 +69,6 @@ async fn the_api_does_what_its_document_says() {
     let reached = metrics.lines().filter(|line| line.contains("_requests_total{") && line.contains("2xx")).count();
     let all = wayleave_server::router::table().len();
     assert!(reached * 100 >= all * REACHED, "only {reached} of {all} operations succeeded");
-}
-
-/// The program, installed into the build folder when it is not there yet.
-async fn schemathesis() -> PathBuf {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
-    let program = home.join("bin/schemathesis");
-    if !program.exists() {
-        let venv = Command::new("python3").arg("-m").arg("venv").arg(&home).status().await.unwrap();
-        assert!(venv.success(), "python3 with venv is needed: apt-get install python3-venv");
-        let pip = Command::new(home.join("bin/pip")).args(["install", "--quiet", VERSION]).status().await.unwrap();
-        assert!(pip.success(), "schemathesis cannot be installed");
-    }
-    program
 }
 
 /// Runs a command of the binary under test, and gives what it printed.
