@@ -81,6 +81,7 @@
     reason = "a failing case panics: that is how a test says so"
 )]
 
+pub mod blobs;
 pub mod bus;
 pub mod directory;
 pub mod fixtures;

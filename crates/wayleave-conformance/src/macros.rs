@@ -47,6 +47,15 @@ macro_rules! directory_suite {
     };
 }
 
+/// Makes a `#[test]` of every case of [`crate::blobs`], for the stores of blobs that the maker gives. As
+/// [`store_suite!`].
+#[macro_export]
+macro_rules! blobs_suite {
+    ($make:expr) => {
+        $crate::__blobs_cases!([$crate::__case_tests] blobs::cases, $make,);
+    };
+}
+
 /// Makes a `#[test]` of every case of [`crate::bus`], for the buses that the maker gives. As [`store_suite!`].
 #[macro_export]
 macro_rules! bus_suite {

@@ -4,6 +4,7 @@
 //! and entropy are arguments, and the world outside is reached through the traits in [`ports`].
 
 pub mod authentication;
+pub mod blob;
 pub mod decide;
 pub mod entries;
 pub mod id;

@@ -4,6 +4,7 @@
 //! Every persistent store keeps the same forms, so that what is sealed in one place opens in no other, whichever store
 //! holds it.
 
+mod blobs;
 mod columns;
 mod cursor;
 mod directory;
@@ -11,6 +12,7 @@ mod encoding;
 mod records;
 mod sealing;
 
+pub use blobs::{blob, blob_usage};
 pub use columns::{Columns, permissions_text};
 pub use cursor::Cursor;
 pub use directory::{

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test panics")]
 
+mod blobs;
 mod broken;
 mod bus;
 mod custom_store;

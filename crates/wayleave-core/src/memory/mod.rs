@@ -18,6 +18,7 @@ use crate::ticket::{Purpose, Ticket};
 use crate::time::Timestamp;
 use crate::token::TokenKey;
 
+mod blobs;
 mod bytes;
 mod change;
 mod directory;
@@ -32,6 +33,7 @@ mod slab;
 mod sweep;
 mod tickets;
 
+pub use blobs::{BlobLimits, MemoryBlobs};
 pub use directory::{DirectoryLimits, MemoryDirectory};
 
 use intern::Interned;

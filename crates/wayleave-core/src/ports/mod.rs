@@ -4,6 +4,7 @@
 mod accounts;
 mod ambient;
 mod audit;
+mod blobs;
 mod bus;
 mod counters;
 mod invitations;
@@ -18,6 +19,10 @@ pub use accounts::{
 };
 pub use ambient::{Clock, Entropy, EntropyFailure, Uptime};
 pub use audit::{AuditLog, AuditQuery, AuditRow, ChainLink, MAX_AUDIT_DETAIL};
+pub use blobs::{
+    Allowance, AppendPiece, BeginUpload, Blob, BlobStore, BlobUsage, BlobsDue, CommitUpload, DeleteBlob, Expected,
+    MAX_PIECE, SweptBlobs, Upload,
+};
 pub use bus::{Bus, Listener, MAX_BUS_MESSAGE};
 pub use counters::{CounterKey, Counters};
 pub use invitations::{Invitation, Invitations};
