@@ -29,6 +29,7 @@ mod store;
 mod stored;
 mod subjects;
 mod tickets;
+mod vault;
 
 pub use error::OpenError;
 pub use options::{Options, Schema};

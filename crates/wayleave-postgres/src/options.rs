@@ -25,9 +25,12 @@ pub struct Options {
     pub entropy: Arc<dyn Entropy>,
     /// For the standing of subjects, which depends on when a service key expires.
     pub clock: Arc<dyn Clock>,
-    /// How many connections there are at most for operations, at least 1. Besides them there are one for each listener on
-    /// the bus and at most two for publishing.
+    /// How many connections there are at most for operations, at least 1. Besides them there are those for blobs, one for
+    /// each listener on the bus and at most two for publishing.
     pub connections: u32,
+    /// How many connections there are at most for blobs, at least 1, so that uploads take none from the others. None is
+    /// made before the first blob.
+    pub vault_connections: u32,
     /// How long an operation waits for a connection, a new one included, before it fails as unavailable.
     pub acquire_timeout: Duration,
     /// How long a statement may take, waits for locks included, before it is given up and fails as unavailable.
@@ -40,7 +43,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: 10 connections, 5 seconds each for a connection and a statement, migrating, in `wayleave`.
+    /// The defaults: 10 connections and 4 for blobs, 5 seconds each for a connection and a statement, migrating, in `wayleave`.
     #[must_use]
     pub fn new(sealing: Arc<KeyRing>, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -48,6 +51,7 @@ impl Options {
             entropy,
             clock,
             connections: 10,
+            vault_connections: 4,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
             schema: Schema::default(),
@@ -63,6 +67,7 @@ impl std::fmt::Debug for Options {
             entropy: _,
             clock: _,
             connections,
+            vault_connections,
             acquire_timeout,
             statement_timeout,
             schema,
@@ -70,6 +75,7 @@ impl std::fmt::Debug for Options {
         } = self;
         f.debug_struct("Options")
             .field("connections", connections)
+            .field("vault_connections", vault_connections)
             .field("acquire_timeout", acquire_timeout)
             .field("statement_timeout", statement_timeout)
             .field("schema", schema)

@@ -24,12 +24,15 @@ pub struct PostgresStore {
     pool: Pool,
     /// For what the other nodes must hear: never behind the operations of this one.
     pub(crate) publishing: Pool,
+    /// For blobs, whose pieces are large.
+    pub(crate) vault: Pool,
     pub(crate) server: PgConnectOptions,
     pub(crate) sealing: Sealing,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) slots: LockClass,
     pub(crate) devices: LockClass,
+    pub(crate) blobs: LockClass,
 }
 
 /// The first half of an advisory lock's key.
@@ -49,11 +52,13 @@ impl PostgresStore {
         Ok(Self {
             pool: Pool::new(server.clone(), options.connections, &options),
             publishing: Pool::new(server.clone(), PUBLISHING, &options),
+            vault: Pool::new(server.clone(), options.vault_connections, &options),
             server,
             sealing: Sealing::new(Arc::clone(&options.sealing), Arc::clone(&options.entropy)),
             clock: Arc::clone(&options.clock),
             slots: class("slots"),
             devices: class("devices"),
+            blobs: class("blobs"),
             options,
         })
     }
@@ -69,7 +74,7 @@ impl PostgresStore {
 
     /// Closes the connections. Every operation after that is unavailable.
     pub async fn close(&self) {
-        tokio::join!(self.pool.close(), self.publishing.close());
+        tokio::join!(self.pool.close(), self.publishing.close(), self.vault.close());
     }
 
     pub(crate) async fn read(&self, statement: &Statement) -> Result<Vec<PgRow>, StoreError> {

@@ -29,6 +29,7 @@ mod sessions;
 mod standby;
 mod tls;
 mod trips;
+mod vault;
 
 struct System;
 

@@ -6,14 +6,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool};
 use wayleave_core::ports::StoreError;
 
 use crate::error::{OpenError, Refused, failed, is_busy};
 use crate::options::{Durability, Options, Schema};
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The schema of the store's file.
+pub(crate) static STORE: Migrator = sqlx::migrate!();
+/// The schema of the vault's file.
+pub(crate) static VAULT: Migrator = sqlx::migrate!("./migrations-vault");
 
 /// Bytes of a page: SQLite's default, stated because the limit of size is counted in pages.
 const PAGE: u64 = 4096;
@@ -23,14 +27,18 @@ const RETRY: Duration = Duration::from_millis(10);
 const KEPT_LOG_BYTES: &str = "67108864";
 
 /// Opens the writing connection, with the schema as the options want it.
-pub(crate) async fn prepare(path: &Path, options: &Options) -> Result<SqliteConnection, OpenError> {
+pub(crate) async fn prepare(
+    path: &Path,
+    options: &Options,
+    schema: &'static Migrator,
+) -> Result<SqliteConnection, OpenError> {
     create_file(path)?;
     let mut writing = connect(path, options).await?;
     match options.schema {
-        Schema::Migrate => bring_up_to_date(&mut writing).await?,
+        Schema::Migrate => bring_up_to_date(&mut writing, schema).await?,
         Schema::Expect => {
             let found = applied(&mut writing).await?;
-            let known = known();
+            let known = newest(schema);
             if found > known {
                 return Err(OpenError::NewerSchema { found, known });
             }
@@ -42,11 +50,21 @@ pub(crate) async fn prepare(path: &Path, options: &Options) -> Result<SqliteConn
     Ok(writing)
 }
 
-pub(crate) async fn migrate(path: &Path, options: &Options) -> Result<(), OpenError> {
+pub(crate) async fn migrate(path: &Path, options: &Options, schema: &'static Migrator) -> Result<(), OpenError> {
     create_file(path)?;
     let mut writing = connect(path, options).await?;
-    bring_up_to_date(&mut writing).await?;
+    bring_up_to_date(&mut writing, schema).await?;
     Ok(writing.close().await.map_err(failed)?)
+}
+
+/// The connections that read.
+pub(crate) fn readers(path: &Path, options: &Options) -> SqlitePool {
+    PoolOptions::<Sqlite>::new()
+        .max_connections(options.readers.max(1))
+        .acquire_timeout(options.busy_timeout)
+        // A file does not hang up; a broken connection shows in its next answer.
+        .test_before_acquire(false)
+        .connect_lazy_with(connection(path, options).pragma("query_only", "ON"))
 }
 
 /// Turning a new file into one with a write-ahead log takes a lock that SQLite does not wait for, and another process
@@ -77,7 +95,7 @@ fn writing(path: &Path, options: &Options) -> SqliteConnectOptions {
 }
 
 /// How every connection to the file is set up.
-pub(crate) fn connection(path: &Path, options: &Options) -> SqliteConnectOptions {
+fn connection(path: &Path, options: &Options) -> SqliteConnectOptions {
     let synchronous = match options.durability {
         Durability::Full => SqliteSynchronous::Full,
         Durability::Normal => SqliteSynchronous::Normal,
@@ -101,20 +119,21 @@ pub(crate) fn connection(path: &Path, options: &Options) -> SqliteConnectOptions
     }
 }
 
-async fn bring_up_to_date(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+async fn bring_up_to_date(connection: &mut SqliteConnection, schema: &'static Migrator) -> Result<(), OpenError> {
     // Under the write lock from the start, so that of two processes one migrates and the other finds it done.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    let (found, known) = (applied(&mut transaction).await?, known());
+    let (found, known) = (applied(&mut transaction).await?, newest(schema));
     if found > known {
         return Err(OpenError::NewerSchema { found, known });
     }
     // Not `run`: the compiler cannot see that the future of a generic `Acquire` is `Send` for every lifetime.
-    MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| OpenError::Migration(error.into()))?;
+    schema.run_direct(None, &mut *transaction, false).await.map_err(|error| OpenError::Migration(error.into()))?;
     Ok(transaction.commit().await.map_err(failed)?)
 }
 
-fn known() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+/// The version that this one brings a file to.
+fn newest(schema: &Migrator) -> i64 {
+    schema.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// The version of the file's schema; 0 for an empty file.

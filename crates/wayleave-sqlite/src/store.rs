@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sqlx::pool::PoolOptions;
 use sqlx::{Sqlite, SqlitePool};
 use wayleave_core::ports::{Clock, StoreError};
 use wayleave_core::stored::Sealing;
@@ -59,19 +58,13 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; the schema is as it was then.
     pub async fn migrate(path: impl AsRef<Path> + Send, options: &Options) -> Result<(), OpenError> {
-        schema::migrate(path.as_ref(), options).await
+        schema::migrate(path.as_ref(), options, &schema::STORE).await
     }
 
     async fn open_file(path: &Path, options: Options, folder: Option<TemporaryFolder>) -> Result<Self, OpenError> {
-        let writing = schema::prepare(path, &options).await?;
-        let readers = PoolOptions::<Sqlite>::new()
-            .max_connections(options.readers.max(1))
-            .acquire_timeout(options.busy_timeout)
-            // A file does not hang up; a broken connection shows in its next answer.
-            .test_before_acquire(false)
-            .connect_lazy_with(schema::connection(path, &options).pragma("query_only", "ON"));
+        let writing = schema::prepare(path, &options, &schema::STORE).await?;
         Ok(Self {
-            readers,
+            readers: schema::readers(path, &options),
             writer: Writer::start(writing, options.busy_timeout),
             sealing: Sealing::new(options.sealing, options.entropy),
             clock: options.clock,

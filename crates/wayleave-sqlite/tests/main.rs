@@ -19,6 +19,7 @@ mod conformance;
 mod file;
 mod full;
 mod sessions;
+mod vault;
 
 struct System;
 
