@@ -12,6 +12,7 @@ import type {
   OpaqueLoginStarted,
   OpaqueRegisterFinish,
   OpaqueRegisterStart,
+  OpaqueStepUp,
   RegistrationStarted,
   Stretching,
   User,
@@ -55,12 +56,16 @@ export interface Registration extends Credentials, StretchingOptions {
   invitation?: string;
 }
 
-/** A sign-in. */
-export interface SignIn extends Credentials, StretchingOptions {
-  /** 30 days instead of 24 hours. Cookies only. */
-  rememberMe?: boolean;
+/** A fresh proof. */
+export interface StepUp extends Credentials, StretchingOptions {
   /** What the session may do with the vault, which it opens; nothing unless told. */
   vault?: "read" | "write";
+}
+
+/** A sign-in. */
+export interface SignIn extends StepUp {
+  /** 30 days instead of 24 hours. Cookies only. */
+  rememberMe?: boolean;
 }
 
 /** Another password. */
@@ -96,25 +101,23 @@ export async function register(session: Session, options: Registration): Promise
 /** Signs in. A wrong password, an unknown address, a disabled account and one without OPAQUE all reject with the same
  * `invalid_credentials`. */
 export async function signIn(session: Session, options: SignIn): Promise<Secret & { opened: Opened }> {
-  const { identifier, password, rememberMe, vault, floor } = options;
-  await ready;
-  const { clientLoginState, startLoginRequest } = client.startLogin({ password });
-  const start: OpaqueLoginStart = { identifier, request: startLoginRequest };
-  const started = await session.request<OpaqueLoginStarted>("/api/auth/opaque/login/start", { json: start });
-  const keyStretching = accepted(started.key_stretching, floor);
-  const finished = understood(() =>
-    client.finishLogin({ clientLoginState, loginResponse: started.response, password, keyStretching }),
-  );
-  // The server said nothing of it, and is not told.
-  if (finished === undefined) throw new WayleaveError("invalid_credentials");
+  const { rememberMe, vault } = options;
+  const { proof, exportKey } = await prove(session, options);
   const finish: OpaqueLoginFinish = {
-    login_id: started.login_id,
-    finish: finished.finishLoginRequest,
+    ...proof,
     ...(rememberMe !== undefined && { remember_me: rememberMe }),
     ...(vault && { vault }),
   };
-  const opened = await session.open("/api/auth/opaque/login/finish", finish);
-  return { opened, exportKey: fromBase64Url(finished.exportKey) };
+  return { opened: await session.open("/api/auth/opaque/login/finish", finish), exportKey };
+}
+
+/** Proves again who is behind the session, for what wants a recent sign-in, and to open a vault that was locked. The session
+ * goes on; `identifier` is the address of its own account. */
+export async function stepUp(session: Session, options: StepUp): Promise<Secret> {
+  const { proof, exportKey } = await prove(session, options);
+  const finish: OpaqueStepUp = { ...proof, ...(options.vault && { vault: options.vault }) };
+  await session.renew("/api/auth/opaque/step-up", finish);
+  return { exportKey };
 }
 
 /** Puts another OPAQUE password in the place of the account's password, OPAQUE or not. It takes a session whose sign-in is
@@ -132,6 +135,27 @@ export async function changePassword(session: Session, options: Change): Promise
   const finish: OpaqueChangeFinish = { ...record, ...(wrapped && { vault_key: toBase64Url(wrapped) }) };
   await session.close("/api/auth/opaque/change/finish", finish);
   return { exportKey };
+}
+
+/** Both halves of a login, up to what the second one sends. */
+async function prove(
+  session: Session,
+  { identifier, password, floor }: Credentials & StretchingOptions,
+): Promise<Secret & { proof: Pick<OpaqueLoginFinish, "login_id" | "finish"> }> {
+  await ready;
+  const { clientLoginState, startLoginRequest } = client.startLogin({ password });
+  const start: OpaqueLoginStart = { identifier, request: startLoginRequest };
+  const started = await session.request<OpaqueLoginStarted>("/api/auth/opaque/login/start", { json: start });
+  const keyStretching = accepted(started.key_stretching, floor);
+  const finished = understood(() =>
+    client.finishLogin({ clientLoginState, loginResponse: started.response, password, keyStretching }),
+  );
+  // The server said nothing of it, and is not told.
+  if (finished === undefined) throw new WayleaveError("invalid_credentials");
+  return {
+    proof: { login_id: started.login_id, finish: finished.finishLoginRequest },
+    exportKey: fromBase64Url(finished.exportKey),
+  };
 }
 
 /** The record to upload, with what it was made with. */

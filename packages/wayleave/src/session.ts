@@ -1,7 +1,7 @@
 // A session of this page with the server, by cookie or by bearer token.
 
 import { refusal, WayleaveError } from "./error.js";
-import type { BearerAnswer, CsrfAnswer, LoginAnswer, SessionInfo, User } from "./generated/api.js";
+import type { BearerAnswer, CsrfAnswer, LoginAnswer, Reauthenticated, SessionInfo, User } from "./generated/api.js";
 
 /** What holds the session: cookies that no script can read, or a token in the memory of this page. */
 export type Carrier = "cookie" | "bearer";
@@ -51,6 +51,9 @@ export interface Session {
 
   /** Posts the last step of a sign-in, and holds the session that it opens. For ways of signing in. */
   open(path: string, json: object): Promise<Opened>;
+
+  /** Posts a fresh proof of who is behind the session, and holds the session under what it is answered with. */
+  renew(path: string, json: object): Promise<void>;
 
   /** Posts what ends the session, and forgets it when that is done. */
   close(path: string, json?: object): Promise<void>;
@@ -168,6 +171,11 @@ export function createSession(options: SessionOptions): Session {
       }
       const { session, mustChangePassword } = answer;
       return { sessionId: session.sessionId, expiresAt: session.expire, mustChangePassword };
+    },
+    async renew(path, json) {
+      const { tokens } = await request<Reauthenticated>(path, { json });
+      csrf = undefined;
+      bearer = tokens?.session_token;
     },
     current: () => orNothing("/api/auth/sessions/current"),
     user: () => orNothing("/api/auth/user"),

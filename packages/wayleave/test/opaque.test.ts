@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { ready, server } from "@serenity-kit/opaque";
 import { createSession, type Session, WayleaveError } from "wayleave";
-import { changePassword, createVaultKey, register, signIn, unwrapVaultKey, wrapVaultKey } from "wayleave/opaque";
+import { changePassword, createVaultKey, register, signIn, stepUp, unwrapVaultKey, wrapVaultKey } from "wayleave/opaque";
 
 import { answering, bad, good, type Asked } from "./answers.js";
 
@@ -44,6 +44,11 @@ function deployment(key_stretching = CHEAP): { session: Session; asked: Asked[] 
       server.finishLogin({ serverLoginState, finishLoginRequest: json!["finish"]! });
       return good({ session_token: "wl_1", session_id: "sess_1", expires_at: "2026-01-01T00:00:00Z" });
     },
+    "POST /api/auth/opaque/step-up": ({ json }) => {
+      const serverLoginState = logins.get(json!["login_id"]!)!;
+      server.finishLogin({ serverLoginState, finishLoginRequest: json!["finish"]! });
+      return good({ session_id: "sess_2", auth_time: "2026-01-01T00:00:00Z", tokens: { session_token: "wl_2" } });
+    },
     "POST /api/auth/opaque/change/start": ({ json }) => evaluate(ANN, json!["request"]!),
     "POST /api/auth/opaque/change/finish": ({ json }) => {
       records.set(ANN, json!["upload"]!);
@@ -72,6 +77,19 @@ test("R107: the export key is that of the registration at every sign-in, and nob
   assert.deepEqual(finishes.map(({ json }) => json!["vault"]), ["write", undefined]);
   const bob = await register(session, { identifier: "bob@example.com", password: PASSWORD, name: "Bob", floor });
   assert.notDeepEqual(bob.exportKey, registered.exportKey);
+});
+
+test("a fresh proof gives the same export key, and the session goes on under its new token", async () => {
+  const { session, asked } = deployment();
+  const { exportKey } = await register(session, { identifier: ANN, password: PASSWORD, name: "Ann", floor });
+  await signIn(session, { identifier: ANN, password: PASSWORD, floor });
+  const again = await stepUp(session, { identifier: ANN, password: PASSWORD, vault: "read", floor });
+  assert.deepEqual(again.exportKey, exportKey);
+  const { headers, json } = asked.at(-1)!;
+  assert.deepEqual([headers.get("authorization"), json!["vault"]], ["Bearer wl_1", "read"]);
+  await session.user();
+  assert.equal(asked.at(-1)!.headers.get("authorization"), "Bearer wl_2");
+  assert.equal((await caught(stepUp(session, { identifier: ANN, password: "no", floor }))).code, "invalid_credentials");
 });
 
 test("R098: a wrong password and an unknown address look the same, and the server is not told", async () => {
@@ -103,6 +121,7 @@ test("R108: a server that asks for cheaper key stretching gets neither a record 
     const ways = [
       register(session, options),
       signIn(session, options),
+      stepUp(session, options),
       changePassword(session, { newPassword: PASSWORD, ...(floor && { floor: options.floor! }) }),
     ];
     for (const way of ways) assert.equal((await caught(way)).code, "key_stretching_refused", JSON.stringify(change));

@@ -18,6 +18,7 @@ function withCsrf() {
     "POST /api/auth/logout": ({ headers }) =>
       headers.get("x-csrf-token") === `t${issued}` ? good() : bad(403, "csrf_failed"),
     "GET /api/auth/user": () => good({ id: "user_1" }),
+    "POST /step-up": () => good({ session_id: "web_2", auth_time: "2026-01-01T00:00:00Z" }),
     "POST /login": () => good({ user: {}, session: { sessionId: "web_1", expire: "2026-01-01T00:00:00Z" } }),
   });
   return { ...server, renew: () => (issued += 1) };
@@ -67,14 +68,15 @@ test("a refusal that comes late does not throw away the token that replaced its 
   assert.equal(asked.filter(({ path }) => path === "/api/csrf").length, 2);
 });
 
-test("a sign-in brings another CSRF token", async () => {
+test("a sign-in and a fresh proof bring another CSRF token", async () => {
   const { fetch, asked } = withCsrf();
   const session = createSession({ baseUrl, carrier: "cookie", fetch });
   const opened = await session.open("/login", {});
   assert.equal(opened.sessionId, "web_1");
   assert.equal(asked.at(-1)?.json?.["transport"], "cookie");
+  await session.renew("/step-up", {});
   await session.signOut();
-  assert.equal(asked.at(-1)?.headers.get("x-csrf-token"), "t2");
+  assert.equal(asked.at(-1)?.headers.get("x-csrf-token"), "t3");
 });
 
 test("R051: a bearer token is in memory, goes nowhere else, and comes with no cookies", async () => {
