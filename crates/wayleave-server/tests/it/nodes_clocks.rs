@@ -53,12 +53,13 @@ async fn an_hour_ahead(sessions: Sessions) {
     let ahead = fleet.sign_in(WRONG).await;
     assert_eq!(fleet.validate(WRONG, &ahead).await, 200);
     assert_eq!(fleet.validate(0, &ahead).await, 401, "to the others it was opened in the future");
-    ended.push(ahead);
+    assert_eq!(fleet.validate(WRONG, &ahead).await, 200, "which ends nothing");
     for when in ["an hour ahead", "right again"] {
         all_say(&fleet, &ended, 401, when).await;
         all_say(&fleet, &old, 200, when).await;
         set_clock(&fleet, 0).await;
     }
+    all_say(&fleet, &[ahead], 401, "until that time comes").await;
     opened(&fleet, 0..SERVERS).await;
 }
 
