@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use wayleave::{Origin, Session, Shown, ValidateError};
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, ServiceKey};
+use wayleave_core::record::Limit;
 use wayleave_core::token::{RefreshToken, ServiceToken, SessionToken, TOKEN_LENGTH};
 use wayleave_web::activity::is_users_doing;
 use wayleave_web::bearer::{Authorization, authorization};
@@ -173,6 +174,7 @@ impl Context {
                 self.remember(credential);
                 Ok(session)
             }
+            Err(ValidateError::Expired(Limit::NotBefore)) => Err(self.early_credential(app, credential)),
             Err(ValidateError::Expired(_)) => Err(self.ended_credential(app, credential)),
             Err(ValidateError::Invalid) => Err(self.unknown_credential(app, credential)),
             Err(ValidateError::Store(error)) => Err(error.into()),
@@ -229,6 +231,13 @@ impl Context {
         let counted = self.unknown.as_ref().map_or(Ok(()), |to| to.count_ended(self.rate_key(), credential));
         counted
             .map_or_else(|refusal| self.too_many_unknown(app, refusal), |()| ApiError::new(ErrorCode::SessionExpired))
+    }
+
+    /// What a client is told whose session was opened in the future by this server's clock. It keeps its cookie, which
+    /// may be good for every other server.
+    fn early_credential(&self, app: &App, credential: &str) -> ApiError {
+        let told = self.ended_credential(app, credential);
+        if told.code() == ErrorCode::SessionExpired { ApiError::new(ErrorCode::SessionRequired) } else { told }
     }
 
     fn rate_key(&self) -> RateKey {

@@ -16,16 +16,49 @@ use crate::http::rate_limit::{RateKey, RateLimit, Refusal};
 /// The part of all failures that one network may cause.
 pub const SHARE: u32 = 10;
 
-/// Most refunds of one network that wait to be used, and most networks that have some.
+/// Most refunds of one network, and of the deployment, that wait to be used: so many more than the limits say may fail.
 const MOST_CREDITS: u32 = 100;
+/// Most networks with refunds that wait. When there are more, all of them begin anew.
 const MOST_NETWORKS: usize = 10_000;
 
 /// How many attempts may fail before strangers wait.
 pub struct FailedAttempts {
     all: Arc<RateLimit>,
     share: Arc<RateLimit>,
-    /// Charged attempts that turned out well, by network: so many more are charged for nothing.
-    credits: Mutex<HashMap<RateKey, u32>>,
+    credits: Mutex<Credits>,
+}
+
+/// Charged attempts that turned out well: so many more are charged for nothing, to the deployment and to each network.
+#[derive(Default)]
+struct Credits {
+    all: u32,
+    networks: HashMap<RateKey, u32>,
+}
+
+impl Credits {
+    fn take_of_all(&mut self) -> bool {
+        let left = self.all.checked_sub(1);
+        self.all = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    fn take_of(&mut self, network: RateKey) -> bool {
+        let Entry::Occupied(mut held) = self.networks.entry(network) else { return false };
+        match held.get().checked_sub(1) {
+            None | Some(0) => drop(held.remove()),
+            Some(left) => drop(held.insert(left)),
+        }
+        true
+    }
+
+    fn give(&mut self, network: RateKey) {
+        self.all = self.all.saturating_add(1).min(MOST_CREDITS);
+        if self.networks.len() >= MOST_NETWORKS && !self.networks.contains_key(&network) {
+            self.networks.clear();
+        }
+        let held = self.networks.entry(network).or_default();
+        *held = held.saturating_add(1).min(MOST_CREDITS);
+    }
 }
 
 impl FailedAttempts {
@@ -47,40 +80,31 @@ impl FailedAttempts {
     /// Counts an attempt that failed. What is past a network's share is not taken from the others.
     pub fn count(&self, client: Option<ClientAddress>) {
         if self.share.check(key(client)).is_ok() {
-            // What it comes to is asked before the next attempt.
-            let _ = self.all.check(RateKey::EVERYONE);
+            self.count_of_all();
         }
+    }
+
+    fn count_of_all(&self) {
+        // What it comes to is asked before the next attempt.
+        let _ = self.all.check(RateKey::EVERYONE);
     }
 
     /// Counts an attempt as failed of which may never be heard again; [`Self::refund`] takes that back.
     ///
-    /// What is refunded pays for the network's next such attempt, since a bucket takes nothing back. So people who sign
-    /// in all day cost the deployment as many failures as were under way at once.
+    /// What is refunded pays for the next such attempt of the network and of the deployment, since a bucket takes nothing
+    /// back. So people who sign in all day, from wherever, cost as many failures as were under way at once.
     pub fn charge(&self, client: Option<ClientAddress>) {
         let key = key(client);
         let mut credits = self.credits.lock();
-        match credits.get_mut(&key) {
-            Some(1) => drop(credits.remove(&key)),
-            Some(left) => *left -= 1,
-            None => {
-                drop(credits);
-                self.count(client);
-            }
+        let within_share = credits.take_of(key) || self.share.check(key).is_ok();
+        if within_share && !credits.take_of_all() {
+            self.count_of_all();
         }
     }
 
     /// Takes back one [charged](Self::charge) attempt. Past the limits of memory nothing is taken back.
     pub fn refund(&self, client: Option<ClientAddress>) {
-        let mut credits = self.credits.lock();
-        let known = credits.len();
-        match credits.entry(key(client)) {
-            Entry::Occupied(mut held) => {
-                let left = held.get_mut();
-                *left = left.saturating_add(1).min(MOST_CREDITS);
-            }
-            Entry::Vacant(free) if known < MOST_NETWORKS => drop(free.insert(1)),
-            Entry::Vacant(_) => {}
-        }
+        self.credits.lock().give(key(client));
     }
 
     /// The limits, for upkeep.
@@ -139,5 +163,26 @@ mod tests {
         assert!(failed.look(elsewhere).is_err());
         failed.refund(home);
         assert!(failed.look(elsewhere).is_err());
+    }
+
+    /// R112: good sign-ins from everywhere, one from each network, cost the deployment no more than was under way at once.
+    #[test]
+    fn good_sign_ins_from_everywhere_turn_nobody_away() {
+        let failed = FailedAttempts::new(RateLimit::still(5), RateLimit::still(2));
+        let somewhere = |n: u32| client(&std::net::Ipv4Addr::from(0x0B00_0000 + n * 256).to_string());
+        for n in 0..200 {
+            failed.charge(somewhere(n));
+            failed.refund(somewhere(n));
+        }
+        for n in 0..5 {
+            assert!(failed.look(client("203.0.113.1")).is_ok(), "{n}");
+            failed.charge(client(&format!("198.51.{n}.1")));
+        }
+        assert!(failed.look(client("203.0.113.1")).is_err(), "the first of all, and four that nothing paid for");
+        for n in 0..20_000 {
+            failed.refund(somewhere(n));
+        }
+        let credits = failed.credits.lock();
+        assert!(credits.networks.len() <= MOST_NETWORKS && credits.all == MOST_CREDITS);
     }
 }

@@ -12,6 +12,7 @@ use wayleave::kv::SessionData;
 use wayleave::{Shown, ValidateError};
 use wayleave_core::entries::Entries;
 use wayleave_core::permission::Permissions;
+use wayleave_core::record::Limit;
 use wayleave_core::token::SessionToken;
 use zeroize::Zeroizing;
 
@@ -178,6 +179,10 @@ impl Slot {
                 let shown = Shown { active, ..Shown::default() };
                 return match manager.validate(credential, &shown).await {
                     Ok(session) => Ok(Loaded::Record { session, token: owned() }),
+                    // It may be good wherever the clock shows something else, so the client is to keep it.
+                    Err(ValidateError::Expired(Limit::NotBefore)) => {
+                        Ok(Loaded::Nobody(Nobody { shown: Some(owned()), ..Nobody::default() }))
+                    }
                     Err(ValidateError::Expired(_) | ValidateError::Invalid) => nobody(),
                     Err(ValidateError::Store(error)) => Err(error.into()),
                 };

@@ -200,6 +200,21 @@ async fn a_clock_set_back_revives_nothing() {
     }
 }
 
+/// A15: a server whose clock is behind honours nothing that was opened later, and takes nobody's cookie for it, which is
+/// good at every other server.
+#[tokio::test]
+async fn a_clock_that_is_behind_takes_no_cookie_away() {
+    for kept in [Kept::Memory, Kept::Sqlite] {
+        let world = World::new(kept).await;
+        let mut client = world.client();
+        client.post("/sign-in/ann").await.ok();
+        world.clock.rewind(std::time::Duration::from_secs(60 * 60));
+        assert_eq!(client.get("/me").await.status, StatusCode::UNAUTHORIZED, "{kept:?}");
+        world.clock.advance(std::time::Duration::from_secs(60 * 60));
+        client.get("/me").await.ok();
+    }
+}
+
 /// A07, A08, R031, R032: a cookie that a browser would misread cannot be configured.
 #[test]
 fn cookies_that_browsers_misread_cannot_be_made() {

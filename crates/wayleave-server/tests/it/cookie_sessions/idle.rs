@@ -36,6 +36,21 @@ async fn the_idle_limit_to_the_second() {
     assert_eq!(code(&mut world.holding(&token)).await, "session_expired", "a clock set back revives nothing");
 }
 
+/// A15: a server whose clock is behind honours nothing that was opened later, and takes nobody's cookie for it, which is
+/// good at every other server.
+#[tokio::test]
+async fn a_clock_that_is_behind_takes_no_cookie_away() {
+    let world = World::new().await;
+    world.person(ANN, &[]).await;
+    let mut client = world.signed_in(ANN).await;
+    world.clock.rewind(60 * MINUTE);
+    let answer = client.get("/api/auth/session").await;
+    assert_eq!(answer.code(), "session_required");
+    assert!(!cookies(&answer).contains_key(SESSION));
+    world.clock.advance(60 * MINUTE);
+    assert_eq!(code(&mut client).await, "valid");
+}
+
 /// A14, R016: requests that are not the user's doing leave the idle limit running.
 #[tokio::test]
 async fn polling_does_not_keep_a_session_alive() {
