@@ -249,6 +249,14 @@ impl Context {
         refusal.into()
     }
 
+    /// The same request with its session as it is now, for handlers that take their time.
+    ///
+    /// # Errors
+    /// As [`Self::prove`].
+    pub async fn renewed(&self, app: &App) -> Result<Self, ApiError> {
+        Ok(Self { session: Some(self.prove(app).await?), ..self.clone() })
+    }
+
     /// Whether the request is its user's doing, on a route where that counts.
     #[must_use]
     pub const fn is_active(&self) -> bool {

@@ -28,6 +28,7 @@ use crate::opaque::Opaque;
 use crate::settings::PolicySettings;
 use crate::signing::SigningKeys;
 use crate::strangers::FailedAttempts;
+use crate::vault::blobs::Blobs;
 
 /// The directory's ports, each on its own.
 #[derive(Clone)]
@@ -103,6 +104,8 @@ pub struct App {
     pub passwords: PasswordAuthenticator,
     /// OPAQUE, where it is turned on.
     pub opaque: Option<Opaque>,
+    /// The vault's blobs, where there are some.
+    pub blobs: Option<Blobs>,
     /// How many attempts may fail in the whole deployment before strangers wait (A52).
     pub failed_attempts: Option<Arc<FailedAttempts>>,
     /// Other ways to sign in.

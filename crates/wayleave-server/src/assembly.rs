@@ -15,7 +15,7 @@ use wayleave::jwt::Audience;
 use wayleave::{Options, Parts, Rules, SessionManager, SystemUptime};
 use wayleave_core::authentication::{Authority, Level, Method, Prover};
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::{Bus, Clock, Entropy, StoreError};
+use wayleave_core::ports::{Allowance, BlobStore, Bus, Clock, Entropy, StoreError};
 use wayleave_core::seal::KeyRing;
 use wayleave_core::subject::Namespace;
 use wayleave_opaque::InvalidKeyStretching;
@@ -28,14 +28,16 @@ use crate::app::{App, Provers, RouteOptions};
 use crate::audit::{ChainKey, Heads, Writer, WriterOptions};
 use crate::claim::Claim;
 use crate::config::Config;
+use crate::http::limits::RequestLimits;
 use crate::metrics::Metrics;
 use crate::opaque::{self, IdentifierKey, Opaque};
 use crate::secrets::{MasterKeys, Purpose};
 use crate::settings::{Policy, PolicySettings};
 use crate::signing::SigningKeys;
 use crate::trail;
+use crate::vault::blobs::{self, BlobOptions, Blobs, Transfers};
 
-pub use backend::{Backend, directory};
+pub use backend::{Backend, directory, vault_file};
 pub use edge::{http_stack, metrics_stack, rate_limits, serve_options};
 
 /// The world outside.
@@ -244,6 +246,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
     )
     .await?;
     let metrics = Metrics::new();
+    let blobs = backend.blobs.as_ref().map(|store| blobs(config, store, &clock, &entropy, &metrics));
     let audit_stop = CancellationToken::new();
     let trail_stop = CancellationToken::new();
     let claim_stop = CancellationToken::new();
@@ -271,6 +274,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         directory: backend.directory.clone(),
         passwords,
         opaque,
+        blobs,
         failed_attempts: edge::failed_attempts(config)?,
         provers,
         policy,
@@ -286,6 +290,36 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         entropy,
     });
     Ok(Assembly { app, tasks, backend })
+}
+
+/// The vault's blobs.
+fn blobs(
+    config: &Config,
+    store: &Arc<dyn BlobStore>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+    metrics: &Metrics,
+) -> Blobs {
+    let vault = &config.vault;
+    let allowance = Allowance {
+        bytes: vault.quota.bytes(),
+        blobs: vault.blob_limit,
+        uploads: vault.upload_limit,
+        overlap: vault.max_blob.bytes(),
+    };
+    Blobs::new(blobs::Parts {
+        store: Arc::clone(store),
+        options: BlobOptions {
+            most_bytes: vault.max_blob.bytes(),
+            allowance,
+            transfer_timeout: vault.transfer_timeout,
+            stall_timeout: RequestLimits::default().body_timeout,
+        },
+        transfers: Transfers::new(usize::try_from(vault.transfer_limit).unwrap_or(usize::MAX)),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        metrics: metrics.clone(),
+    })
 }
 
 /// OPAQUE, where the configuration has it on.

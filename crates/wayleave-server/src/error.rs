@@ -109,8 +109,14 @@ codes! {
     EmailTaken = "email_taken", 409, "This e-mail address is already in use.";
     /// The body's length must be declared in `Content-Length`; chunked bodies are not accepted.
     LengthRequired = "length_required", 411, "The request must declare its length.";
+    /// Something else than the request expects is there: `If-Match` names another version, or `If-None-Match: *` meets one.
+    PreconditionFailed = "precondition_failed", 412, "It was changed in the meantime.";
     /// The body is larger than the route accepts.
     PayloadTooLarge = "payload_too_large", 413, "The request body is too large.";
+    /// The blob is larger than one may be.
+    BlobTooLarge = "blob_too_large", 413, "The blob is too large.";
+    /// The account would have more in its vault than it may; `details` says how much that is.
+    VaultQuotaExceeded = "vault_quota_exceeded", 413, "There is not enough room in the vault.";
     /// The request target is too long.
     UriTooLong = "uri_too_long", 414, "The request target is too long.";
     /// The body's media type is not one that the route accepts.
@@ -121,6 +127,8 @@ codes! {
     UnsupportedOption = "unsupported_option", 422, "The requested option is not supported.";
     /// The new password is too short, too long or too common; `details.reason` says which.
     WeakPassword = "weak_password", 422, "Choose a stronger password.";
+    /// There is something already, and the request does not say which version of it is to be changed: `If-Match` is missing.
+    PreconditionRequired = "precondition_required", 428, "The request must say which version it changes.";
     /// Sign-in for this identifier is paused after too many failures, whether or not it exists; see `Retry-After`.
     AccountLocked = "account_locked", 429, "Too many failed sign-ins. Try again later.";
     /// Too many requests of this class; see `Retry-After` and `RateLimit`.
@@ -155,10 +163,12 @@ impl ErrorCode {
             408 => Self::RequestTimeout,
             409 => Self::Conflict,
             411 => Self::LengthRequired,
+            412 => Self::PreconditionFailed,
             413 => Self::PayloadTooLarge,
             414 => Self::UriTooLong,
             415 => Self::UnsupportedMediaType,
             422 => Self::ValidationFailed,
+            428 => Self::PreconditionRequired,
             429 => Self::RateLimited,
             431 => Self::HeadersTooLarge,
             400..=499 => Self::BadRequest,

@@ -14,7 +14,7 @@ use crate::access::Guard;
 use crate::audit::Entry;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::client_address::ClientAddress;
-use crate::http::limits::is_json_or_nothing;
+use crate::http::limits::{is_json_or_nothing, is_octets};
 use crate::http::rate_limit::{Allowance, RateKey, RateLimit, Refusal};
 use crate::metrics::RouteSeries;
 use crate::router::Bodies;
@@ -84,7 +84,8 @@ impl Gate {
 async fn handled(bodies: Bodies, mut route: Route, request: Request) -> Response {
     match bodies {
         Bodies::Json if !is_json_or_nothing(&request) => ApiError::new(ErrorCode::UnsupportedMediaType).into_response(),
-        Bodies::Json | Bodies::Any => match route.call(request).await {
+        Bodies::Octets if !is_octets(&request) => ApiError::new(ErrorCode::UnsupportedMediaType).into_response(),
+        Bodies::Json | Bodies::Octets | Bodies::Any => match route.call(request).await {
             Ok(response) => response,
         },
     }

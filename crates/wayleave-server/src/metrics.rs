@@ -39,6 +39,7 @@ struct Series {
     session_events: Family<EventLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
     vaults: Family<VaultLabels, Counter>,
+    blob_bytes: Family<BlobLabels, Counter>,
     read: ReadSeries,
 }
 
@@ -92,6 +93,11 @@ struct VaultLabels {
     event: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BlobLabels {
+    direction: &'static str,
+}
+
 /// How things stand at the moment of [`Metrics::render`].
 #[derive(Copy, Clone, Debug)]
 pub struct Readings {
@@ -134,10 +140,22 @@ impl Metrics {
         registry.register("logins", "Sign-ins by password: success, refused, locked, turned_away", logins.clone());
         let vaults = Family::default();
         registry.register("vaults", "Vaults of sessions: opened, locked, refused", vaults.clone());
+        let blob_bytes = Family::default();
+        registry.register_with_unit("blobs", "What went in and out of vaults", Unit::Bytes, blob_bytes.clone());
         let read = ReadSeries::default();
         read.register(&mut registry);
         let started = Instant::now();
-        Self(Arc::new(Series { registry, started, requests, durations, session_events, logins, vaults, read }))
+        Self(Arc::new(Series {
+            registry,
+            started,
+            requests,
+            durations,
+            session_events,
+            logins,
+            vaults,
+            blob_bytes,
+            read,
+        }))
     }
 
     /// Counts something that happened to a session; `reason` is empty where there is none.
@@ -153,6 +171,12 @@ impl Metrics {
     /// Counts what happened to the vault of a session: `opened`, `locked` or `refused`.
     pub fn vault(&self, event: &'static str) {
         self.0.vaults.get_or_create(&VaultLabels { event }).inc();
+    }
+
+    /// Counts bytes of blobs that went `in` or `out`.
+    pub fn blob_bytes(&self, direction: &'static str, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.0.blob_bytes.get_or_create(&BlobLabels { direction }).inc_by(bytes);
     }
 
     /// Whole seconds since the process began to count.

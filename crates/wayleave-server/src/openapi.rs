@@ -1,10 +1,23 @@
 //! What every operation of the OpenAPI document has in common: credentials, and the forms of refusals.
 
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Response};
-use utoipa::{PartialSchema as _, ToSchema as _};
+use utoipa::openapi::{Content, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Response, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::wire::Problem;
+
+/// Bytes of any kind: without a type, as the standard wants them to be stated.
+pub(crate) struct Octets;
+
+impl PartialSchema for Octets {
+    fn schema() -> RefOr<Schema> {
+        let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        any.content_media_type("application/octet-stream").into()
+    }
+}
+
+impl ToSchema for Octets {}
 
 /// Completes a document made from the route table.
 pub(crate) fn complete(document: &mut OpenApi) {

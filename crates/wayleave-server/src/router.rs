@@ -47,6 +47,8 @@ pub enum Class {
 pub enum Bodies {
     /// JSON or none; anything else is refused with 415, so that a foreign page always needs a preflight (R049).
     Json,
+    /// Bytes that are never looked at; anything but `application/octet-stream` is refused with 415.
+    Octets,
     /// What the standard behind the route says.
     Any,
 }
@@ -83,7 +85,7 @@ impl Row {
 #[rustfmt::skip]
 pub fn table() -> Vec<Row> {
     use ActivityRule::{Asks, Counts};
-    use Bodies::{Any, Json};
+    use Bodies::{Any, Json, Octets};
     use CsrfRule::{Handler, Origin, Token};
     use Demand::{Admin, AnyFresh, AnySession, Fresh, Nobody, Service, Session};
 
@@ -123,6 +125,10 @@ pub fn table() -> Vec<Row> {
         row(Fresh,   Token,   Counts, Class::Session,   Json, routes!(sessions::end_many)),
 
         row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::lock)),
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::blobs::list)),
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::blobs::read)),
+        row(Session, Token,   Counts, Class::Session,   Octets, routes!(vault::blobs::write)),
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::blobs::delete)),
 
         row(Session, Token,   Counts, Class::Unlimited, Any,  routes!(verify::verify)),
         row(Service, Token,   Asks,   Class::Service,   Any,  routes!(introspection::introspect)),

@@ -5,6 +5,7 @@
 //! which sessions are.
 
 mod access;
+pub mod blobs;
 pub mod context;
 mod lock;
 

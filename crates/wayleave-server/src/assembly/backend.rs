@@ -1,15 +1,15 @@
 //! Where everything is kept: the stores that the configuration names, behind the ports.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wayleave_core::memory::{DirectoryLimits, MemoryDirectory, MemoryOptions, MemoryStore};
-use wayleave_core::ports::{Bus, SessionStore, StoreError, Subjects};
+use wayleave_core::memory::{DirectoryLimits, MemoryBlobs, MemoryDirectory, MemoryOptions, MemoryStore};
+use wayleave_core::ports::{BlobStore, Bus, SessionStore, StoreError, Subjects};
 use wayleave_core::seal::KeyRing;
 use wayleave_postgres::PostgresStore;
 use wayleave_redis::{RedisStore, Replication, Servers};
-use wayleave_sqlite::{ForeignWrites, SqliteStore};
+use wayleave_sqlite::{ForeignWrites, SqliteStore, SqliteVault};
 
 use super::{Ambient, StartError};
 use crate::app::Directory;
@@ -27,7 +27,10 @@ pub struct Backend {
     pub subjects: Arc<dyn Subjects>,
     /// Where servers on one store tell each other what changed.
     pub bus: Option<Arc<dyn Bus>>,
+    /// The vault's blobs, where there are some.
+    pub blobs: Option<Arc<dyn BlobStore>>,
     sqlite: Option<Arc<SqliteStore>>,
+    vault: Option<Arc<SqliteVault>>,
     postgres: Option<Arc<PostgresStore>>,
 }
 
@@ -37,7 +40,9 @@ struct Base {
     subjects: Arc<dyn Subjects>,
     store: Arc<dyn SessionStore>,
     bus: Option<Arc<dyn Bus>>,
+    blobs: Option<Arc<dyn BlobStore>>,
     sqlite: Option<Arc<SqliteStore>>,
+    vault: Option<Arc<SqliteVault>>,
     postgres: Option<Arc<PostgresStore>>,
 }
 
@@ -45,10 +50,11 @@ struct Base {
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Backend {
-    /// A backend of other parts than the configuration can name.
+    /// A backend of other parts than the configuration can name, with blobs in memory.
     #[must_use]
     pub fn of(store: Arc<dyn SessionStore>, directory: Directory, subjects: Arc<dyn Subjects>) -> Self {
-        Self { store, directory, subjects, bus: None, sqlite: None, postgres: None }
+        let blobs = Some(Arc::new(MemoryBlobs::default()) as _);
+        Self { store, directory, subjects, bus: None, blobs, sqlite: None, vault: None, postgres: None }
     }
 
     /// Opens the stores that the configuration names.
@@ -68,7 +74,7 @@ impl Backend {
             StoreUrl::Redis(url) => Some(Servers::single(url.reveal())),
             StoreUrl::RedisCluster(urls) => Some(Servers::cluster(urls.iter().map(ServerUrl::reveal))),
         };
-        let Base { directory, subjects, store, bus, sqlite, postgres } = base;
+        let Base { directory, subjects, store, bus, blobs, sqlite, vault, postgres } = base;
         let (store, bus) = match servers {
             None => (store, bus),
             Some(servers) => {
@@ -83,7 +89,7 @@ impl Backend {
                 (Arc::clone(&redis) as Arc<dyn SessionStore>, Some(redis as Arc<dyn Bus>))
             }
         };
-        Ok(Self { store, directory, subjects, bus, sqlite, postgres })
+        Ok(Self { store, directory, subjects, bus, blobs, sqlite, vault, postgres })
     }
 
     /// How much other processes have written to the store, where others can without a bus.
@@ -102,10 +108,18 @@ impl Backend {
         if let Some(sqlite) = &self.sqlite {
             sqlite.close().await;
         }
+        if let Some(vault) = &self.vault {
+            vault.close().await;
+        }
         if let Some(postgres) = &self.postgres {
             postgres.close().await;
         }
     }
+}
+
+/// Where blobs are, beside the SQLite file of everything else.
+pub fn vault_file(store: &Path) -> PathBuf {
+    store.with_file_name("vault.db")
 }
 
 fn memory(config: &Config, ambient: &Ambient) -> Base {
@@ -119,7 +133,9 @@ fn memory(config: &Config, ambient: &Ambient) -> Base {
         subjects: memory,
         store: Arc::new(MemoryStore::new(options)),
         bus: None,
+        blobs: config.vault.blobs.then(|| Arc::new(MemoryBlobs::default()) as _),
         sqlite: None,
+        vault: None,
         postgres: None,
     }
 }
@@ -128,13 +144,20 @@ async fn sqlite(config: &Config, path: &Path, ring: Arc<KeyRing>, ambient: &Ambi
     let mut options = wayleave_sqlite::Options::new(ring, Arc::clone(&ambient.entropy), Arc::clone(&ambient.clock));
     options.readers = config.store.readers;
     options.busy_timeout = config.store.busy_timeout;
-    let sqlite = Arc::new(SqliteStore::open(config.resolve(path), options).await?);
+    let path = config.resolve(path);
+    let vault = match config.vault.blobs {
+        true => Some(Arc::new(SqliteVault::open(vault_file(&path), &options).await?)),
+        false => None,
+    };
+    let sqlite = Arc::new(SqliteStore::open(path, options).await?);
     Ok(Base {
         directory: directory(&sqlite),
         subjects: Arc::clone(&sqlite) as _,
         store: Arc::clone(&sqlite) as _,
         bus: None,
+        blobs: vault.clone().map(|vault| vault as _),
         sqlite: Some(sqlite),
+        vault,
         postgres: None,
     })
 }
@@ -149,7 +172,9 @@ async fn postgres(config: &Config, url: &ServerUrl, ring: Arc<KeyRing>, ambient:
         subjects: Arc::clone(&postgres) as _,
         store: Arc::clone(&postgres) as _,
         bus: Some(Arc::clone(&postgres) as _),
+        blobs: config.vault.blobs.then(|| Arc::clone(&postgres) as _),
         sqlite: None,
+        vault: None,
         postgres: Some(postgres),
     })
 }

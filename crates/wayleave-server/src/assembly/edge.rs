@@ -12,10 +12,11 @@ use wayleave_web::origin::{Origin, Origins};
 use super::StartError;
 use crate::config::{self, Config};
 use crate::cookies::Cookies;
+use crate::error::ErrorCode;
 use crate::http::client_address::{ForwardingHeader, TrustedProxies};
 use crate::http::cors::CorsOptions;
 use crate::http::headers::{SecurityHeaders, StrictTransport};
-use crate::http::limits::RequestLimits;
+use crate::http::limits::{RequestLimits, Uploads};
 use crate::http::rate_limit::{MonotonicClock, RateLimit, RateLimitPolicy};
 use crate::http::serve::ServeOptions;
 use crate::http::stack::HttpStack;
@@ -86,6 +87,12 @@ fn rate_limit(
 /// [`StartError::Origin`].
 pub fn http_stack(config: &Config, bound: SocketAddr, entropy: Arc<dyn Entropy>) -> Result<HttpStack, StartError> {
     let encrypted = config.public_origin(bound).is_some_and(|origin| origin.is_https());
+    let limits = RequestLimits {
+        most_body_bytes: bytes(config.server.body_limit),
+        most_header_bytes: bytes(config.server.header_limit),
+        answer_timeout: config.server.request_timeout,
+        ..RequestLimits::default()
+    };
     Ok(HttpStack {
         entropy,
         proxies: TrustedProxies {
@@ -106,12 +113,17 @@ pub fn http_stack(config: &Config, bound: SocketAddr, entropy: Arc<dyn Entropy>)
             strict_transport: if encrypted { StrictTransport::On } else { StrictTransport::Off },
         },
         cors: CorsOptions { origins: cookies(config, bound)?.origins.partners, ..CorsOptions::default() },
-        limits: RequestLimits {
-            most_body_bytes: bytes(config.server.body_limit),
-            most_header_bytes: bytes(config.server.header_limit),
-            answer_timeout: config.server.request_timeout,
-            ..RequestLimits::default()
-        },
+        limits,
+        uploads: config.vault.blobs.then(|| Uploads {
+            below: "/api/vault/blobs/",
+            limits: RequestLimits {
+                most_body_bytes: bytes(config.vault.max_blob),
+                too_large: ErrorCode::BlobTooLarge,
+                // The body first, and then what any request may take.
+                answer_timeout: config.vault.transfer_timeout.saturating_add(config.server.request_timeout),
+                ..limits
+            },
+        }),
     })
 }
 

@@ -281,6 +281,11 @@ async fn tidy(app: Arc<App>, limits: Limits, stop: CancellationToken) {
         if let Err(error) = app.directory.counters.sweep(rule, app.now(), 10_000).await {
             tracing::warn!(%error, "old counters could not be removed");
         }
+        if let Some(blobs) = &app.blobs
+            && let Err(error) = blobs.sweep().await
+        {
+            tracing::warn!(%error, "what is left of old blobs could not be removed");
+        }
     }
 }
 

@@ -122,7 +122,7 @@ impl Check<'_> {
         let config = &self.loading.draft.config;
         let (timeout, head) = (config.server.request_timeout, config.server.header_timeout);
         let whole_kib = config.password.argon2_memory.bytes().is_multiple_of(1024);
-        let opaque = config.opaque.clone();
+        let (opaque, vault) = (config.opaque.clone(), config.vault.clone());
         let database_is_key = config.database().is_some_and(|database| database == config.resolve(&config.keys.master));
         if head > timeout {
             self.refuse(
@@ -144,6 +144,9 @@ impl Check<'_> {
                  and the master key tries passwords faster than against any hash"
                     .into(),
             );
+        }
+        if vault.max_blob > vault.quota {
+            self.refuse(&["vault.max_blob", "vault.quota"], "`vault.max_blob` is at most `vault.quota`".into());
         }
         if database_is_key {
             self.refuse(&["keys.master", "store.url"], "the master key and the database are one file".into());

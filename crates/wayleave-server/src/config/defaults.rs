@@ -79,7 +79,16 @@ pub(super) fn defaults(data: PathBuf) -> Config {
             min_length: 8,
         },
         opaque: opaque(KeyStretching::DEFAULT.cost()),
-        vault: Vault { lifetime: minutes(15) },
+        vault: Vault {
+            lifetime: minutes(15),
+            blobs: true,
+            max_blob: Size::kib(16 * 1024),
+            quota: Size::kib(256 * 1024),
+            blob_limit: 10_000,
+            upload_limit: 4,
+            transfer_limit: 64,
+            transfer_timeout: minutes(10),
+        },
         lockout: Lockout { attempts: Rule::DEFAULT.attempts, window: Rule::DEFAULT.window, lock: Rule::DEFAULT.lock },
         accounts: Accounts {
             registration: Registration::Closed,

@@ -241,6 +241,20 @@ impl Opaque {
 pub struct Vault {
     /// How long an open vault may go unused.
     pub lifetime: Duration,
+    /// Whether there are blobs.
+    pub blobs: bool,
+    /// The largest blob.
+    pub max_blob: Size,
+    /// What all blobs of one account may take.
+    pub quota: Size,
+    /// How many blobs one account may have.
+    pub blob_limit: u32,
+    /// How many uploads of one account may run at once.
+    pub upload_limit: u32,
+    /// How many transfers of blobs may run at once.
+    pub transfer_limit: u32,
+    /// How long one transfer may take.
+    pub transfer_timeout: Duration,
 }
 
 /// `[lockout]`: where a deployment starts; administrators change it within the same bounds.

@@ -329,6 +329,49 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
             "How long a vault that a session has opened may go unused before it takes another proof of the password. Only \
              requests for what is in it count, and of those not the ones that are marked as background.",
         ),
+        Key::new(
+            "vault.blobs",
+            |c: &mut Config| &mut c.vault.blobs,
+            "Whether accounts can keep blobs. Without, their routes do not exist, and what was kept stays unread.",
+        ),
+        Key::within(
+            "vault.max_blob",
+            |c: &mut Config| &mut c.vault.max_blob,
+            Size::kib(4)..=Size::kib(1024 * 1024),
+            "Largest blob. `server.body_limit` does not count for blobs.",
+        ),
+        Key::within(
+            "vault.quota",
+            |c: &mut Config| &mut c.vault.quota,
+            Size::kib(4)..=Size::kib(1024 * 1024 * 1024),
+            "What all blobs of one account may take. For 15 minutes as much again may be taken by what was replaced or \
+             deleted, and by one blob more while uploads run.",
+        ),
+        Key::within(
+            "vault.blob_limit",
+            |c: &mut Config| &mut c.vault.blob_limit,
+            1..=1_000_000,
+            "Most blobs of one account.",
+        ),
+        Key::within(
+            "vault.upload_limit",
+            |c: &mut Config| &mut c.vault.upload_limit,
+            1..=1000,
+            "Most uploads of one account at once, whatever server they go to.",
+        ),
+        Key::within(
+            "vault.transfer_limit",
+            |c: &mut Config| &mut c.vault.transfer_limit,
+            1..=10_000,
+            "Most uploads and downloads of blobs at once on this server, and a quarter of them of one account. Each takes up \
+             to 1 MiB of memory.",
+        ),
+        Key::within(
+            "vault.transfer_timeout",
+            |c: &mut Config| &mut c.vault.transfer_timeout,
+            seconds(10)..=minutes(15),
+            "How long the transfer of one blob may take.",
+        ),
         Key::within(
             "lockout.attempts",
             |c: &mut Config| &mut c.lockout.attempts,

@@ -74,6 +74,7 @@ pub async fn read(request: Request) -> Result<Bytes, ApiError> {
     }
 }
 
-fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether a body could not be read because it is larger than it may be.
+pub(crate) fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
 }

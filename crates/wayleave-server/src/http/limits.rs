@@ -23,6 +23,8 @@ pub struct RequestLimits {
     pub most_header_bytes: usize,
     /// The body: 413 beyond.
     pub most_body_bytes: usize,
+    /// What a body beyond that is refused as.
+    pub too_large: ErrorCode,
     /// How long the body may take to arrive: 408 beyond.
     pub body_timeout: Duration,
     /// How long the answer may take to begin: 504 beyond.
@@ -48,10 +50,27 @@ impl Default for RequestLimits {
             most_headers: 64,
             most_header_bytes: 32 * 1024,
             most_body_bytes: 64 * 1024,
+            too_large: ErrorCode::PayloadTooLarge,
             body_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(30),
             chunked: Chunked::Refuse,
         }
+    }
+}
+
+/// Requests that may be larger and slower than the others: what is put below one path.
+#[derive(Copy, Clone, Debug)]
+pub struct Uploads {
+    /// The path.
+    pub below: &'static str,
+    /// Their limits.
+    pub limits: RequestLimits,
+}
+
+impl Uploads {
+    /// Whether a request is one of them.
+    pub(super) fn include(&self, request: &Request) -> bool {
+        request.method() == Method::PUT && request.uri().path().starts_with(self.below)
     }
 }
 
@@ -100,11 +119,12 @@ fn check(limits: &RequestLimits, request: &Request) -> Result<(), ErrorCode> {
         Chunked::Refuse | Chunked::Accept => {}
     }
     match declared_length(headers)? {
-        Some(length) if length > limits.most_body_bytes => Err(ErrorCode::PayloadTooLarge),
+        Some(length) if length > limits.most_body_bytes => Err(limits.too_large),
         _ => Ok(()),
     }
 }
 
+/// The declared length, if there is one; a number beyond all numbers is beyond all limits.
 fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, ErrorCode> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -116,7 +136,7 @@ fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, ErrorCode> {
         return Err(ErrorCode::BadRequest);
     }
     // All digits, so the only failure is a number beyond any limit.
-    text.parse().map(Some).map_err(|_| ErrorCode::PayloadTooLarge)
+    Ok(Some(text.parse().unwrap_or(usize::MAX)))
 }
 
 /// Whether a request fits a route that takes JSON or nothing. Every other kind of body is refused with 415, so that a
@@ -128,6 +148,12 @@ pub fn is_json_or_nothing(request: &Request) -> bool {
         Some(_) => is_json(headers),
         None => !has_body(headers, request.body()),
     }
+}
+
+/// Whether a request fits a route that takes bytes: `application/octet-stream`, which needs a preflight too.
+#[must_use]
+pub fn is_octets(request: &Request) -> bool {
+    is_media(request.headers(), "application/octet-stream")
 }
 
 fn has_body(headers: &HeaderMap, body: &Body) -> bool {

@@ -6,6 +6,7 @@
 
 pub mod body;
 pub mod client_address;
+pub mod conditions;
 pub mod cors;
 pub mod error_body;
 pub mod headers;

@@ -17,7 +17,7 @@ use super::client_address::TrustedProxies;
 use super::cors::CorsOptions;
 use super::error_body::Form;
 use super::headers::SecurityHeaders;
-use super::limits::RequestLimits;
+use super::limits::{RequestLimits, Uploads};
 use super::panic::caught;
 use super::request_id::RequestIds;
 use super::trace;
@@ -34,6 +34,8 @@ pub struct HttpStack {
     pub cors: CorsOptions,
     /// The most that a request may be and take.
     pub limits: RequestLimits,
+    /// Those that may be and take more, if any.
+    pub uploads: Option<Uploads>,
 }
 
 impl HttpStack {
@@ -43,8 +45,8 @@ impl HttpStack {
     /// They are one `tower` layer: each that lay round another would cost every request a copy of all that lies inside.
     /// What belongs to single routes (JSON only, CSRF, origins, rate limits) lies further in, on those routes.
     pub fn wrap(self, router: Router) -> Router {
-        let Self { entropy, proxies, headers, cors, limits } = self;
-        let general = Arc::new(General { ids: RequestIds::new(&*entropy), proxies, headers, cors, limits });
+        let Self { entropy, proxies, headers, cors, limits, uploads } = self;
+        let general = Arc::new(General { ids: RequestIds::new(&*entropy), proxies, headers, cors, limits, uploads });
         router.layer(layer_fn(move |mut route: Route| {
             let general = Arc::clone(&general);
             service_fn(move |request: Request| answer(Arc::clone(&general), &mut route, request))
@@ -58,6 +60,16 @@ struct General {
     headers: SecurityHeaders,
     cors: CorsOptions,
     limits: RequestLimits,
+    uploads: Option<Uploads>,
+}
+
+impl General {
+    fn limits_of(&self, request: &Request) -> RequestLimits {
+        match &self.uploads {
+            Some(uploads) if uploads.include(request) => uploads.limits,
+            Some(_) | None => self.limits,
+        }
+    }
 }
 
 fn answer(
@@ -70,15 +82,16 @@ fn answer(
     let span = trace::span(&request);
     let cross_origin = general.cors.judge(&request);
     let form = Form::of(request.headers());
+    let limits = general.limits_of(&request);
     // A route begins its work when it is polled, so inside the span, the deadline and the guard against panics.
-    let inside = match cross_origin.preflight().or_else(|| general.limits.refusal(&request)) {
+    let inside = match cross_origin.preflight().or_else(|| limits.refusal(&request)) {
         Some(response) => Err(response),
-        None => Ok(route.call(general.limits.bound(request))),
+        None => Ok(route.call(limits.bound(request))),
     };
     let answer = async move {
         let started = Instant::now();
         let response = match inside {
-            Ok(inside) => caught(general.limits.in_time(inside)).await,
+            Ok(inside) => caught(limits.in_time(inside)).await,
             Err(response) => response,
         };
         let mut response = form.write_error(response, &id);

@@ -13,6 +13,8 @@ use crate::http::body::JsonBody;
 use crate::vault;
 use crate::wire::{Envelope, ErrorBody};
 
+pub mod blobs;
+
 /// In which sessions to lock the vault.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

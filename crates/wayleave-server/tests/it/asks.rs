@@ -78,6 +78,8 @@ pub(crate) fn routes() -> Vec<Route> {
 pub(crate) struct Ask {
     /// `METHOD /path?query`
     pub(crate) line: String,
+    /// What else it says in the head.
+    pub(crate) field: Option<(&'static str, &'static str)>,
     pub(crate) body: Content,
 }
 
@@ -87,16 +89,23 @@ pub(crate) enum Content {
     Nothing,
     Json(Value),
     Form(String),
+    /// Bytes.
+    Octets(&'static str),
 }
 
 impl Ask {
     /// The request that `client` would send.
     pub(crate) fn request(&self, client: &Client<'_>) -> Request<Body> {
-        match &self.body {
+        let mut request = match &self.body {
             Content::Nothing => client.request(&self.line, None),
             Content::Json(body) => client.request(&self.line, Some(body)),
             Content::Form(form) => with_body(client.request(&self.line, None), FORM, form),
+            Content::Octets(octets) => with_body(client.request(&self.line, None), OCTETS, octets),
+        };
+        if let Some((name, value)) = self.field {
+            request.headers_mut().insert(name, HeaderValue::from_static(value));
         }
+        request
     }
 
     /// The body's media type and text.
@@ -105,11 +114,13 @@ impl Ask {
             Content::Nothing => (JSON, String::new()),
             Content::Json(body) => (JSON, body.to_string()),
             Content::Form(form) => (FORM, form.clone()),
+            Content::Octets(octets) => (OCTETS, (*octets).to_owned()),
         }
     }
 }
 
 pub(crate) const JSON: &str = "application/json";
+pub(crate) const OCTETS: &str = "application/octet-stream";
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The request with another body.
@@ -179,6 +190,7 @@ pub(crate) fn ask_of(route: &Route, scene: &Scene) -> Ask {
         "POST /api/auth/introspect" | "POST /api/auth/revoke" => {
             Content::Form(format!("token={}", fact("session_token")))
         }
+        "PUT /api/vault/blobs/{name}" => Content::Octets("ciphertext"),
         _ => body.map_or(Content::Nothing, Content::Json),
     };
     let id = if route.path.starts_with("/api/admin/users/") {
@@ -193,7 +205,13 @@ pub(crate) fn ask_of(route: &Route, scene: &Scene) -> Ask {
         "DELETE /api/admin/sessions" => format!("?subject=user:{}", fact("user")),
         _ => String::new(),
     };
-    let line = line.replace("{id}", scene.fact(id)).replace("{name}", "spare") + &query;
+    let (name, field) = match line.as_str() {
+        // A blob that is not there yet; the others are about one that is.
+        "PUT /api/vault/blobs/{name}" => ("new", None),
+        "DELETE /api/vault/blobs/{name}" => ("spare", Some(("if-match", "*"))),
+        _ => ("spare", None),
+    };
+    let line = line.replace("{id}", scene.fact(id)).replace("{name}", name) + &query;
     assert!(!line.contains('{'), "{line}");
-    Ask { line, body }
+    Ask { line, field, body }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use wayleave_server::access::{ActivityRule, Demand};
 use wayleave_server::router::Bodies;
 
-use crate::asks::{Content, FORM, JSON, ask_of, routes, with_body};
+use crate::asks::{Content, FORM, JSON, OCTETS, ask_of, routes, with_body};
 use crate::roles::{Held, Scene, role};
 use crate::support::{Answer, request};
 
@@ -162,7 +162,10 @@ async fn safe_methods_change_nothing() {
             let counts = method == "GET" && route.rules.activity == ActivityRule::Counts;
             let (_, pending) = scene.world.app.manager.warm();
             assert_eq!(pending, usize::from(counts && route.rules.demand != Demand::Nobody), "{line}");
-            assert_eq!(scene.state().await, before, "{line}");
+            // That keeps the vault open for longer, too, which is written down at once.
+            if !(counts && route.path.starts_with("/api/vault/")) {
+                assert_eq!(scene.state().await, before, "{line}");
+            }
         }
     }
 }
@@ -188,11 +191,12 @@ async fn other_media_types_are_refused() {
         let ask = ask_of(&route, &scene);
         let taken: &[&str] = match (&ask.body, route.bodies) {
             (_, Bodies::Json) => &[JSON],
+            (_, Bodies::Octets) => &[OCTETS],
             (Content::Form(_), Bodies::Any) => &[FORM],
             // The page of the first administrator sends a form; the same is taken as JSON.
             (Content::Json(_), Bodies::Any) => &[JSON, FORM],
             // Forward-auth sees the headers of somebody else's request, whose body it never reads.
-            (Content::Nothing, Bodies::Any) => continue,
+            (Content::Nothing | Content::Octets(_), Bodies::Any) => continue,
         };
         let (_, text) = ask.text();
         let text = if text.is_empty() { "{}".to_owned() } else { text };
@@ -241,11 +245,15 @@ async fn sizes_are_limited_everywhere() {
                 asked
             }
         };
-        check("body", &|asked| with_body(asked, JSON, &"1".repeat(64 * 1024 + 1)), 413).await;
+        let most = match route.bodies {
+            Bodies::Octets => 16 << 20,
+            Bodies::Json | Bodies::Any => 64 << 10,
+        };
+        check("body", &|asked| with_body(asked, JSON, &"1".repeat(most + 1)), 413).await;
         check(
             "declared length",
             &|mut asked| {
-                asked.headers_mut().insert(CONTENT_LENGTH, (64 * 1024 + 1).into());
+                asked.headers_mut().insert(CONTENT_LENGTH, (most + 1).into());
                 asked
             },
             413,

@@ -16,6 +16,7 @@ use wayleave_server::http::limits::RequestLimits;
 use wayleave_server::http::serve::{ServeOptions, Stopped, serve};
 use wayleave_server::http::stack::HttpStack;
 
+use crate::load::pass;
 use crate::support::stack;
 
 struct Server {
@@ -77,6 +78,30 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
 
 /// More than the buffers of two sockets hold.
 const LARGE: usize = 32 << 20;
+
+/// A connection on which a large answer goes out is not at rest, however long its client takes to read it.
+#[tokio::test]
+async fn a_large_answer_is_not_cut_off() {
+    let short = Duration::from_millis(300);
+    let server = start(ServeOptions { idle_timeout: short, write_timeout: short, ..ServeOptions::default() }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let (mut read, mut part) = (0, vec![0; LARGE / 64]);
+    let started = tokio::time::Instant::now();
+    loop {
+        let length = stream.read(&mut part).await.unwrap();
+        if length == 0 {
+            break;
+        }
+        read += length;
+        // Slower than the server's patience with a connection at rest, and never still for that long.
+        if started.elapsed() < 5 * short {
+            pass(short / 10).await;
+        }
+    }
+    assert!(read > LARGE, "{read}");
+    assert!(started.elapsed() >= 5 * short);
+}
 
 /// A76: requests with two lengths, broken heads or too many fields get a refusal and one only.
 #[tokio::test]

@@ -103,6 +103,18 @@ impl Process {
         self.ask("GET", "/readyz", &[], None).await.unwrap().json()["status"] == "ok"
     }
 
+    /// What the system says of the process, in KiB: `VmRSS` is what it has in memory, `VmHWM` the most that it had.
+    pub(crate) fn kib(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
+    /// Lets `VmHWM` begin anew.
+    pub(crate) fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id().unwrap()), "5").unwrap();
+    }
+
     /// Ends it at once, as a power cut ends a process.
     pub(crate) fn kill_now(&self) {
         self.signal("KILL");
@@ -201,18 +213,28 @@ impl Connection {
         fields: &[(&str, &str)],
         body: Option<&Value>,
     ) -> std::io::Result<Answer> {
-        let body = body.map(Value::to_string);
+        let json = body.map(|_| ("content-type", "application/json"));
+        let fields: Vec<_> = fields.iter().copied().chain(json).collect();
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send(method, path, &fields, body.into()).await
+    }
+
+    /// The same with a body of any kind.
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: Bytes,
+    ) -> std::io::Result<Answer> {
         let mut request = Request::builder().method(method).uri(path);
         if fields.iter().all(|(name, _)| *name != "host") {
             request = request.header("host", self.address.to_string());
         }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
         for (name, value) in fields {
             request = request.header(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let request = request.body(Full::new(Bytes::from(body.unwrap_or_default()))).unwrap();
+        let request = request.body(Full::new(body)).unwrap();
         self.sender.ready().await.map_err(std::io::Error::other)?;
         let response = self.sender.send_request(request).await.map_err(std::io::Error::other)?;
         let (parts, body) = response.into_parts();

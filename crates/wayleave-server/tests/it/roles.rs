@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::{Account, InsertServiceKey, Invitation, Listing, ServiceKey};
+use wayleave_core::ports::{Account, Expected, InsertServiceKey, Invitation, Listing, ServiceKey};
+use wayleave_core::subject::{Namespace, Subject};
 use wayleave_core::token::ServiceToken;
 use wayleave_server::accounts::change_account;
 use wayleave_server::config::{Config, Registration};
@@ -194,6 +195,9 @@ impl Scene {
         let (upload, _) = opaque::client(PASSWORD).upload(registering, &response);
         let (login, ke3) = self.world.client().opaque_start(OPAL, PASSWORD).await.ke3(PASSWORD).unwrap();
         let setup = Issuer::of(app).setup(Duration::from_secs(600)).await.unwrap();
+        let (blobs, opal) = (app.blobs.as_ref().unwrap(), opal(&self.world).await);
+        let staged = blobs.receive(&opal, &mut "ciphertext".to_owned().into(), None).await.unwrap();
+        blobs.commit(&staged, &"spare".parse().unwrap(), Expected::Absent).await.unwrap();
         let secret = |url: &str| url.split_once('#').unwrap().1.to_owned();
         let facts = [
             ("session", text("session_id")),
@@ -268,7 +272,15 @@ pub(crate) async fn state(world: &World) -> String {
     for setting in ["policy", "signing-keys", "first-administrator", "opaque-setup"] {
         writeln!(text, "{setting} {:?}", directory.settings.get(setting).await.unwrap()).unwrap();
     }
+    let blobs = app.blobs.as_ref().unwrap().list(&opal(world).await, None, 100).await.unwrap();
+    writeln!(text, "{:#?} {:?}", blobs.blobs, blobs.usage).unwrap();
     text
+}
+
+/// The subject of [`OPAL`].
+async fn opal(world: &World) -> Subject {
+    let account = world.app.directory.accounts.by_email(&OPAL.parse().unwrap()).await.unwrap().unwrap();
+    Subject::new(Namespace::User, account.id.as_str()).unwrap()
 }
 
 async fn service_key(world: &World, name: &str) -> String {

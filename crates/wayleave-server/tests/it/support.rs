@@ -23,6 +23,7 @@ pub(crate) fn stack() -> HttpStack {
         headers: SecurityHeaders { strict_transport: StrictTransport::On },
         cors: CorsOptions::default(),
         limits: RequestLimits::default(),
+        uploads: None,
     }
 }
 

@@ -7,6 +7,30 @@ export type BearerAnswer = TokenAnswer & {
   readonly vault?: VaultInfo | null;
 };
 
+/** A blob, as far as the server knows it. */
+export type BlobInfo = {
+  /** When this version was written. RFC 3339. */
+  readonly changed_at: string;
+  /** Its version, as `If-Match` takes it: with the quotes. */
+  readonly etag: string;
+  /** Its name. */
+  readonly name: string;
+  /** Its bytes. */
+  readonly size: number;
+};
+
+/** A page of blobs. */
+export type BlobPage = {
+  /** Bytes of all blobs of the account. */
+  readonly bytes: number;
+  /** In the order of their names. */
+  readonly items: readonly BlobInfo[];
+  /** `after` of the next page; none on the last. */
+  readonly next?: string | null;
+  /** How many bytes there may be. */
+  readonly quota: number;
+};
+
 /** A session for somebody that a trusted backend vouches for. */
 export type CreateSession = {
   /** What the owner's list shows. */

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 use wayleave_postgres::PostgresStore;
-use wayleave_sqlite::SqliteStore;
+use wayleave_sqlite::{SqliteStore, SqliteVault};
 
 use super::super::deployment::{Absent, ambient, require};
 use super::super::failure::Failure;
 use super::super::output::Output;
-use crate::assembly::StartError;
+use crate::assembly::{StartError, vault_file};
 use crate::config::{Config, StoreUrl};
 use crate::secrets;
 
@@ -28,6 +28,9 @@ pub(in crate::cli) async fn run(config: &Config, output: Output) -> Result<ExitC
             options.busy_timeout = config.store.busy_timeout;
             progress.show("migrating; this waits until nobody else writes");
             SqliteStore::migrate(&path, &options).await?;
+            if config.vault.blobs {
+                SqliteVault::migrate(vault_file(&path), &options).await?;
+            }
             path.display().to_string()
         }
         StoreUrl::Postgres(url) => {

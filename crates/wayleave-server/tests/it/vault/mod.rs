@@ -1,5 +1,6 @@
 //! The vault that a session holds open: opening it, and putting an end to that.
 
+mod blobs;
 mod locking;
 mod opening;
 mod several;
