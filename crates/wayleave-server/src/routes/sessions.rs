@@ -13,7 +13,7 @@ use wayleave::{ExtendError, Open, RefreshError};
 use wayleave_core::entries::Entries;
 use wayleave_core::id::SessionId;
 use wayleave_core::permission::Ceiling;
-use wayleave_core::record::{Client, MAX_LABEL};
+use wayleave_core::record::{Client, Limit, MAX_LABEL};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::SessionToken;
@@ -181,6 +181,8 @@ pub async fn refresh(
 ) -> Result<Envelope<TokenAnswer>, ApiError> {
     let refreshed =
         app.manager.refresh(&request.refresh_token, &context.shown()).await.map_err(|error| match error {
+            // Good wherever the clock shows something else, so the client is to keep it.
+            RefreshError::Expired(Limit::NotBefore) => ApiError::new(ErrorCode::SessionRequired),
             RefreshError::Expired(_) => ApiError::new(ErrorCode::SessionExpired),
             RefreshError::Reused | RefreshError::Invalid => ApiError::new(ErrorCode::RefreshFailed),
             RefreshError::Store(error) => error.into(),

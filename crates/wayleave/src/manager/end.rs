@@ -70,10 +70,14 @@ impl SessionManager {
         let slot = self.slot(id);
         match self.state.store.find(Lookup::Id(slot, *id)).await? {
             // A record's subject never changes, so what was true of it when it was found is true when it ends.
-            Some(record) if record.subject.as_ref() != Some(owner) => Ok(None),
-            // Also one that is not there: it may have been ended a moment ago by a change that a failing store could not
-            // vouch for, and only another change says whether it lasts.
-            Some(_) | None => self.end_one(id, cause, origin).await,
+            Some(record) if record.subject.as_ref() == Some(owner) => self.end_one(id, cause, origin).await,
+            Some(_) => Ok(None),
+            // It may have been ended a moment ago by a change that a failing store could not vouch for: only another one
+            // says whether that lasts. Nobody is told, since there is nothing to tell of what was never there.
+            None => match self.state.store.revoke(&Scope::One(slot, *id)).await?.is_empty() {
+                true => Ok(None),
+                false => self.end_one(id, cause, origin).await,
+            },
         }
     }
 

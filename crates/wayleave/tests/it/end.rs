@@ -4,6 +4,7 @@ use wayleave::core::id::SessionId;
 use wayleave::core::ports::Scope;
 use wayleave::events::{Cause, What};
 use wayleave::{Ended, Opened, Origin};
+use wayleave_testkit::{Fault, StoreVerb};
 
 use crate::fixture::{MINUTE, RefreshVerdict, SECOND, Verdict, World, drain, open, refresh_token, routing, shown};
 
@@ -66,6 +67,23 @@ async fn others_sessions_are_out_of_reach() {
     let ended = world.manager.end_own(&ada, &adas.record.id, Cause::Owner, &Origin::default()).await.unwrap();
     assert_eq!(ended.unwrap().id, adas.record.id);
     assert_eq!(verdicts(&world, &[&adas, &bobs]).await, [INVALID, VALID]);
+}
+
+/// R018: an end that a failing store could not vouch for is asked of it again, and only its word counts.
+#[tokio::test]
+async fn an_end_without_an_answer_is_asked_for_again() {
+    let world = World::new();
+    let ada = world.person(1).await;
+    let opened = world.open(&ada, "plain").await;
+    let origin = Origin::default();
+    let end = || world.manager.end_own(&ada, &opened.record.id, Cause::Owner, &origin);
+    world.store.faults().fail(StoreVerb::Revoke, Fault::AFTER_COMMIT);
+    for _ in 0..3 {
+        assert!(end().await.is_err());
+    }
+    world.store.faults().heal(StoreVerb::Revoke);
+    assert_eq!(end().await.unwrap(), None);
+    assert_eq!(world.verdict(&opened.issued.access).await, INVALID);
 }
 
 /// R021, R023: all, all but one, and nobody else's.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use wayleave::core::authentication::{Evidence, Level, Method, Methods};
 use wayleave::core::permission::Ceiling;
-use wayleave::core::record::{Client, Limit, Record};
+use wayleave::core::ports::{SessionStore as _, Touch};
+use wayleave::core::record::{Activity, Client, Limit, Record};
 use wayleave::core::subject::Namespace;
 use wayleave::events::{Cause, What};
 use wayleave::{Freshness, Open, OpenError, Opened, Origin, Session};
@@ -64,6 +65,28 @@ async fn goes_on_under_a_new_id() {
         }
         assert_eq!(drain(&mut events)[..2], [What::Revoked(Cause::Replaced), What::Created]);
         assert_eq!(world.live().await, 1);
+    }
+}
+
+/// R013: what was over as it was validated goes on if somebody was active meanwhile, at another node, and only then.
+#[tokio::test]
+async fn what_was_used_elsewhere_meanwhile_goes_on() {
+    for used in [true, false] {
+        let world = World::new();
+        let ada = world.person(1).await;
+        let first = world.open(&ada, "web").await;
+        let session = world.session(&first).await;
+        let idle = first.record.idle_expires_at.unwrap().since(first.record.created_at);
+        let later = world.clock.advance(idle - MINUTE);
+        if used {
+            let activity = Activity { seen_at: later, idle_expires_at: Some(later.plus(idle)) };
+            let Record { id, slot, .. } = *first.record;
+            assert_eq!(world.store.touch(&[Touch { id, slot, activity }]).await.unwrap(), 1);
+        }
+        world.clock.advance(2 * MINUTE);
+        let evidence = world.evidence(&ada).await;
+        let next = again(&world, &session, evidence).await;
+        assert_eq!(next.is_ok(), used);
     }
 }
 
