@@ -33,6 +33,7 @@ fn operations() -> Vec<(&'static str, Option<Value>)> {
         ("PATCH /api/admin/users/user_x", Some(json!({}))),
         ("POST /api/admin/users/user_x/unlock", Some(json!({}))),
         ("POST /api/admin/users/user_x/reset-link", Some(json!({}))),
+        ("POST /api/admin/users/user_x/vault/lock", Some(json!({}))),
         ("DELETE /api/admin/users/user_x/sessions", None),
         ("GET /api/admin/invitations", None),
         ("POST /api/admin/invitations", Some(json!({}))),

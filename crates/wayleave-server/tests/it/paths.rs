@@ -15,7 +15,9 @@ use crate::world::{Keeping, World};
 #[tokio::test]
 async fn paths_that_only_resemble_a_route_are_not_it() {
     for route in routes().iter().filter(|route| route.is_safe()) {
-        let scene = Scene::new(role("administrator"), Held::Cookie).await;
+        // Whoever would be let in if it were the route.
+        let reader = if route.path.starts_with("/api/vault/") { route.right_role() } else { role("administrator") };
+        let scene = Scene::new(reader, Held::Cookie).await;
         let mut line = ask_of(route, &scene).line;
         let path = line.split_off("GET ".len());
         let (head, tail) = path.rsplit_once('/').unwrap();
