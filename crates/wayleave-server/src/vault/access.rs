@@ -47,13 +47,14 @@ impl VaultAccess {
         let account = account.ok_or_else(|| ApiError::new(ErrorCode::PermissionDenied))?;
         let lifetime = Lifetime { unused, session_ends_at: session.session_expires_at() };
         if context.is_active() && held.used(lifetime, now).ends_at.since(held.ends_at) >= throttle(unused) {
-            held = extend(app, session.record(), right, lifetime).await.map_err(|error| match error {
-                UpdateError::Refused(refusal) => refuse(app, context, session.record(), refusal),
-                UpdateError::Gone => ApiError::new(ErrorCode::SessionInvalid),
-                // Others who change the record at this moment have their own reasons, which the next request sees.
-                UpdateError::Contended => ApiError::new(ErrorCode::Conflict),
-                UpdateError::Store(error) => error.into(),
-            })?;
+            match extend(app, session.record(), right, lifetime).await {
+                Ok(extended) => held = extended,
+                Err(UpdateError::Refused(refusal)) => return Err(refuse(app, context, session.record(), refusal)),
+                Err(UpdateError::Gone) => return Err(ApiError::new(ErrorCode::SessionInvalid)),
+                // Others change the record at this moment. It is open all the same; the next request moves the end.
+                Err(UpdateError::Contended) => {}
+                Err(UpdateError::Store(error)) => return Err(error.into()),
+            }
         }
         Ok(Self { account, right: held.right, ends_at: held.ends_at })
     }
@@ -119,15 +120,32 @@ async fn extend(
 ) -> Result<VaultContext, UpdateError<Refusal>> {
     let now = app.now();
     let mut extended = None;
-    app.manager
-        .change(record, |held| {
-            let context = judge(held, right, lifetime.unused, now)?.used(lifetime, now);
-            extended = Some(context);
-            // It takes the place of one of the same size.
-            context.put(&mut held.context).map_err(|_| Refusal::Required(Lacking::Opening))
-        })
-        .await?;
-    extended.ok_or(UpdateError::Gone)
+    let changed = app.manager.change(record, |record| {
+        let held = judge(record, right, lifetime.unused, now).map_err(Unchanged::Refused)?;
+        let context = held.used(lifetime, now);
+        if context.ends_at.since(held.ends_at) < throttle(lifetime.unused) {
+            return Err(Unchanged::Extended(held));
+        }
+        extended = Some(context);
+        // It takes the place of one of the same size.
+        context.put(&mut record.context).map_err(|_| Unchanged::Refused(Refusal::Required(Lacking::Opening)))
+    });
+    match changed.await {
+        Ok(_) => extended.ok_or(UpdateError::Gone),
+        Err(UpdateError::Refused(Unchanged::Extended(held))) => Ok(held),
+        Err(UpdateError::Refused(Unchanged::Refused(refusal))) => Err(UpdateError::Refused(refusal)),
+        Err(UpdateError::Gone) => Err(UpdateError::Gone),
+        Err(UpdateError::Contended) => Err(UpdateError::Contended),
+        Err(UpdateError::Store(error)) => Err(UpdateError::Store(error)),
+    }
+}
+
+/// Why a vault's end is not moved.
+enum Unchanged {
+    /// It is not open any more.
+    Refused(Refusal),
+    /// A request beside this one has just moved it.
+    Extended(VaultContext),
 }
 
 fn refuse(app: &App, context: &Context, record: &Record, refusal: Refusal) -> ApiError {

@@ -8,7 +8,7 @@ use super::{OPAL, finish_with_vault};
 use crate::opaque::{LOGIN_FINISH, LOGIN_START, encode};
 use crate::people::{ANN, BOB};
 use crate::roles::Held;
-use crate::world::{OTHER_PASSWORD, PASSWORD, World};
+use crate::world::{Keeping, OTHER_PASSWORD, PASSWORD, World};
 
 #[tokio::test]
 async fn a_login_opens_it_where_asked() {
@@ -136,4 +136,28 @@ async fn fresh_proofs_are_counted() {
     let (request, _) = crate::opaque::ke1(PASSWORD);
     let body = json!({ "identifier": OPAL, "request": request });
     client.post(LOGIN_START, &body).await.assert_code(429, "account_locked");
+}
+
+/// All requests that use an open vault at once are answered, also where its end is due to be moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_use_is_no_conflict() {
+    let world = World::with(Keeping::Sqlite, |_| ()).await;
+    world.opaque_person(OPAL, PASSWORD).await;
+    let mut client = world.client();
+    client.vault_sign_in(OPAL, Held::Bearer, "read").await;
+    let opened = client.vault().await["ends_at"].clone();
+    for _ in 0..3 {
+        world.pass(Duration::from_secs(120));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let mut request = client.request("GET /api/vault/blobs", None);
+            let peer = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 50_000));
+            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+            let router = world.router.clone();
+            tasks.spawn(async move { crate::support::send(&router, request).await.status.as_u16() });
+        }
+        let answers = tasks.join_all().await;
+        assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    }
+    assert_ne!(client.vault().await["ends_at"], opened, "it was moved");
 }
