@@ -8,7 +8,7 @@ use wayleave_core::authentication::{ForeignSubject, Method, Prover};
 use wayleave_core::lockout::{Reservation, Rule};
 use wayleave_core::ports::{
     Account, AccountId, Accounts, Clock, CounterKey, Counters, Credential, Credentials, EmailAddress, Entropy,
-    EntropyFailure, KnownDevices, StoreError,
+    EntropyFailure, Exchange, Exchanged, KnownDevices, StoreError,
 };
 use wayleave_core::subject::{Namespace, Subject};
 use wayleave_core::time::Timestamp;
@@ -283,28 +283,24 @@ impl PasswordAuthenticator {
         Ok(Credential { secret: secret.into_bytes().into(), changed_at: self.ports.clock.now() })
     }
 
-    /// Puts `new` in the place of the secret for `method` that was set at `set_at`, or of none, and makes the account
-    /// forget every known browser. `false`, and the secret unchanged, when another was set meanwhile. Whoever calls this
-    /// also ends the account's other sessions (R097).
+    /// Carries out an exchange of secrets, and makes the account forget every known browser. Whoever calls this also ends
+    /// the account's other sessions (R097).
     ///
     /// # Errors
     /// [`Error`]. The secret is the old one then, unless the store failed in the last step.
-    pub async fn exchange(
-        &self,
-        account: &AccountId,
-        method: Method,
-        set_at: Option<Timestamp>,
-        new: Credential,
-    ) -> Result<bool, Error> {
+    pub async fn exchange(&self, account: &AccountId, exchange: Exchange) -> Result<Exchanged, Error> {
         // Later than the one before, so that times tell them apart also within one tick of the clock.
-        let earliest = set_at.map_or(Timestamp::MIN, |at| at.plus(TICK));
+        let earliest = exchange.set_at.map_or(Timestamp::MIN, |at| at.plus(TICK));
+        let new = exchange.credential;
         let credential = Credential { changed_at: new.changed_at.max(earliest), ..new };
+        let exchange = Exchange { credential, ..exchange };
         // Before, because devices that are forgotten for nothing do no harm; and after, for the browser that came in by the
         // old secret meanwhile.
         self.ports.devices.forget_all(account).await?;
-        let exchanged = self.ports.credentials.exchange(account, method, set_at, &credential).await?;
-        if exchanged {
-            self.ports.devices.forget_all(account).await?;
+        let exchanged = self.ports.credentials.exchange(account, &exchange).await?;
+        match exchanged {
+            Exchanged::Done => self.ports.devices.forget_all(account).await?,
+            Exchanged::Moved | Exchanged::KeyMoved => {}
         }
         Ok(exchanged)
     }

@@ -9,8 +9,8 @@ use wayleave_conformance::fixtures::{
 use wayleave_core::authentication::Method;
 use wayleave_core::id::Slot;
 use wayleave_core::ports::{
-    Credential, Credentials, Deposit, Entropy, EntropyFailure, Gone, Insert, Listing, Lookup, Rotate, Rotation, Scope,
-    SessionStore, StoreError, Update,
+    Credential, Credentials, Deposit, Entropy, EntropyFailure, Gone, Insert, Listing, Lookup, Rewrapped, Rotate,
+    Rotation, Scope, SessionStore, StoreError, Update, Wrap, WrappedKey,
 };
 use wayleave_core::record::{Client, Record};
 use wayleave_core::seal::KeyRing;
@@ -55,6 +55,8 @@ async fn no_secret_lies_in_the_database() {
     assert!(matches!(store.rotate(&exchange).await.unwrap(), Rotate::Done { .. }));
     let credential = Credential { secret: Box::new(*b"canary-credential"), changed_at: BASE };
     Credentials::set(&store, &account_id(1), Method::Password, &credential).await.unwrap();
+    let key = Rewrapped { key: WrappedKey::new(*b"canary-wrapped-key").unwrap(), replaces: None };
+    assert_eq!(store.wrap(&account_id(1), Method::Password, &key).await.unwrap(), Wrap::Done);
     let payload = Box::new(*b"canary-payload");
     let ticket = Ticket { purpose: Purpose::Challenge, key: [3; 32], payload, expires_at: at(100) };
     assert_eq!(store.deposit(&ticket, 10, BASE).await.unwrap(), Deposit::Done);

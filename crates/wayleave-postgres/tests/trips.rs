@@ -10,9 +10,9 @@ use wayleave_core::authentication::Method;
 use wayleave_core::lockout::Rule;
 use wayleave_core::policy::AtLimit;
 use wayleave_core::ports::{
-    Account, Accounts, AuditLog as _, AuditQuery, Bus as _, CounterKey, Counters, Credential, Credentials, Insert,
-    InsertLimit, Invitation, Invitations, KnownDevice, KnownDevices as _, Listing, Replaces, Rotate, Rotation, Scope,
-    ServiceKeys, SessionStore, Settings, Subjects as _,
+    Account, Accounts, AuditLog as _, AuditQuery, Bus as _, CounterKey, Counters, Credential, Credentials, Exchange,
+    Insert, InsertLimit, Invitation, Invitations, KnownDevice, KnownDevices as _, Listing, Replaces, Rewrapped, Rotate,
+    Rotation, Scope, ServiceKeys, SessionStore, Settings, Subjects as _, WrappedKey,
 };
 use wayleave_core::record::{Record, Revision};
 use wayleave_core::ticket::Purpose;
@@ -150,8 +150,17 @@ async fn directories(counted: &Counted, base: u32) {
     counted.one("credentials.find", Credentials::find(store, &id, Method::Password)).await.unwrap();
     counted.one("credentials.replace", store.replace(&id, Method::Password, BASE, b"other")).await.unwrap();
     for set_at in [Some(BASE), None] {
-        counted.one("credentials.exchange", store.exchange(&id, Method::Password, set_at, &credential)).await.unwrap();
+        let exchange = Exchange {
+            supersedes: Some(Method::Opaque),
+            ..Exchange::plain(Method::Password, set_at, credential.clone())
+        };
+        let _ = counted.one("credentials.exchange", store.exchange(&id, &exchange)).await.unwrap();
     }
+    let key = Rewrapped { key: WrappedKey::new(*b"key").unwrap(), replaces: None };
+    for _ in 0..2 {
+        let _ = counted.one("credentials.wrap", store.wrap(&id, Method::Password, &key)).await.unwrap();
+    }
+    counted.one("credentials.wrapped_key", store.wrapped_key(&id, Method::Password)).await.unwrap();
     counted.one("credentials.remove", Credentials::remove(store, &id, Method::Password)).await.unwrap();
     let device = KnownDevice { key: bytes("device", base), expires_at: at(100) };
     counted.one("devices.remember", store.remember(&id, &device, Some([1; 32]), 2, BASE)).await.unwrap();

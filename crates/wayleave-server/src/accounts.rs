@@ -2,7 +2,10 @@
 
 use wayleave_core::authentication::Method;
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::{Account, AccountChange, AccountId, Credential, EmailAddress, InsertAccount, StoreError};
+use wayleave_core::ports::{
+    Account, AccountChange, AccountId, Credential, EmailAddress, Exchange, Exchanged, InsertAccount, Rewrapped,
+    StoreError,
+};
 use wayleave_core::record::Revision;
 use wayleave_core::subject::{Namespace, Subject};
 use wayleave_core::time::Timestamp;
@@ -86,6 +89,21 @@ impl Secret {
         match self {
             Self::Password(credential) | Self::Opaque(credential) => credential,
         }
+    }
+}
+
+/// A secret that takes the place of another, and the key that is wrapped beside it.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// The secret.
+    pub secret: Secret,
+    /// The key, and which one it takes the place of; `None` where there is none.
+    pub wrapped_key: Option<Rewrapped>,
+}
+
+impl From<Secret> for Replacement {
+    fn from(secret: Secret) -> Self {
+        Self { secret, wrapped_key: None }
     }
 }
 
@@ -182,13 +200,12 @@ pub enum Before {
 
 /// Puts `new` in the place of the secret that `proved` is about, and of one of the other kind; `None` when the account or
 /// its secret has moved since, so that of several who change it at once one succeeds, and an old secret never overwrites
-/// a reset.
+/// a reset. The same when the key that is wrapped beside the secret is not the one that `wrapped_key` says: so none is lost.
 ///
 /// The account's epoch moves first, and only from where the proof found it: from then on nothing that was opened or
-/// handed out before is good. Then the secret is exchanged, and only for the one that was proved. Then the epoch moves
-/// once more, for whoever came in by the old secret between the two. A crash in between has ended sessions, and may leave
-/// both kinds of secret, the old password beside an OPAQUE enrolment or the other way round; whoever tries again removes
-/// it.
+/// handed out before is good. Then the secret is exchanged, and only for the one that was proved: in one step it comes, with
+/// the key beside it, and the one of the other kind goes. Then the epoch moves once more, for whoever came in by the old
+/// secret between the two. A crash in between has ended sessions, and leaves the old secret or the new one.
 ///
 /// # Errors
 /// 503 when the store cannot answer, 409 when too many change the account at once.
@@ -196,7 +213,7 @@ pub async fn replace_secret(
     app: &App,
     proved: &Proved,
     before: Before,
-    new: Secret,
+    new: Replacement,
 ) -> Result<Option<Account>, ApiError> {
     let Proved { account: id, epoch, set_at } = proved;
     let subject = Subject::new(Namespace::User, id.as_str()).map_err(StoreError::corrupt)?;
@@ -212,12 +229,14 @@ pub async fn replace_secret(
         Before::Stays => app.directory.accounts.by_id(id).await?.filter(|account| account.epoch == *epoch),
     };
     let Some(claimed) = claimed.filter(|account| !account.disabled) else { return Ok(None) };
-    let (method, superseded) = (new.method(), new.supersedes());
-    let (Secret::Password(credential) | Secret::Opaque(credential)) = new;
-    if !app.passwords.exchange(id, method, *set_at, credential).await? {
-        return Ok(None);
+    let Replacement { secret, wrapped_key } = new;
+    let (method, supersedes) = (secret.method(), Some(secret.supersedes()));
+    let (Secret::Password(credential) | Secret::Opaque(credential)) = secret;
+    let exchange = Exchange { method, set_at: *set_at, credential, supersedes, wrapped_key };
+    match app.passwords.exchange(id, exchange).await? {
+        Exchanged::Done => {}
+        Exchanged::Moved | Exchanged::KeyMoved => return Ok(None),
     }
-    app.directory.credentials.remove(id, superseded).await?;
     // Whoever demanded a change since demanded another one.
     let settled = change_account(app, id, |account| {
         if account.epoch == claimed.epoch {

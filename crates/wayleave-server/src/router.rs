@@ -125,6 +125,9 @@ pub fn table() -> Vec<Row> {
         row(Fresh,   Token,   Counts, Class::Session,   Json, routes!(sessions::end_many)),
 
         row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::lock)),
+        // Also for who has to choose another password: the key is wrapped anew for that.
+        row(AnySession, Token,   Counts, Class::Session,   Json, routes!(vault::key::read)),
+        row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::key::write)),
         row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::blobs::list)),
         row(Session, Token,   Counts, Class::Session,   Json, routes!(vault::blobs::read)),
         row(Session, Token,   Counts, Class::Session,   Octets, routes!(vault::blobs::write)),

@@ -13,8 +13,8 @@ use wayleave_core::authentication::Method;
 use wayleave_core::id::Slot;
 use wayleave_core::ports::{
     Account, AccountChange, Accounts, Credential, Credentials, Deposit, Entropy, EntropyFailure, Gone, Insert,
-    InsertAccount, KnownDevice, KnownDevices as _, Listing, Lookup, Rotate, Rotation, Scope, SessionStore, StoreError,
-    Update,
+    InsertAccount, KnownDevice, KnownDevices as _, Listing, Lookup, Rewrapped, Rotate, Rotation, Scope, SessionStore,
+    StoreError, Update, Wrap, WrappedKey,
 };
 use wayleave_core::record::{Client, Record, Revision};
 use wayleave_core::seal::KeyRing;
@@ -66,6 +66,8 @@ async fn no_secret_lies_on_the_disk() {
     };
     let credential = Credential { secret: Box::new(*b"canary-credential"), changed_at: BASE };
     store.set(&account_id(1), Method::Password, &credential).await.unwrap();
+    let key = Rewrapped { key: WrappedKey::new(*b"canary-wrapped-key").unwrap(), replaces: None };
+    assert_eq!(store.wrap(&account_id(1), Method::Password, &key).await.unwrap(), Wrap::Done);
     let ticket = Ticket {
         purpose: Purpose::Challenge,
         key: [3; 32],

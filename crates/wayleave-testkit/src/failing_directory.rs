@@ -8,8 +8,9 @@ use wayleave_core::decide::Standing;
 use wayleave_core::lockout::{Counter, Reservation, Rule};
 use wayleave_core::ports::{
     Account, AccountChange, AccountId, Accounts, AuditLog, AuditQuery, AuditRow, ChainLink, CounterKey, Counters,
-    Credential, Credentials, EmailAddress, InsertAccount, InsertServiceKey, Invitation, Invitations, KnownDevice,
-    KnownDevices, ServiceKey, ServiceKeys, SetSetting, Setting, Settings, StoreError, Subjects,
+    Credential, Credentials, EmailAddress, Exchange, Exchanged, InsertAccount, InsertServiceKey, Invitation,
+    Invitations, KnownDevice, KnownDevices, Rewrapped, ServiceKey, ServiceKeys, SetSetting, Setting, Settings,
+    StoreError, Subjects, Wrap, WrappedKey,
 };
 use wayleave_core::record::Revision;
 use wayleave_core::subject::Subject;
@@ -44,6 +45,10 @@ pub enum DirectoryVerb {
     CredentialsExchange,
     /// [`Credentials::remove`].
     CredentialsRemove,
+    /// [`Credentials::wrapped_key`].
+    CredentialsWrappedKey,
+    /// [`Credentials::wrap`].
+    CredentialsWrap,
     /// [`KnownDevices::remember`].
     DevicesRemember,
     /// [`KnownDevices::knows`].
@@ -179,23 +184,24 @@ impl<D: Credentials + ?Sized> Credentials for FailingDirectory<D> {
             .await
     }
 
-    async fn exchange(
-        &self,
-        account: &AccountId,
-        method: Method,
-        set_at: Option<Timestamp>,
-        credential: &Credential,
-    ) -> Result<bool, StoreError> {
+    async fn exchange(&self, account: &AccountId, exchange: &Exchange) -> Result<Exchanged, StoreError> {
         self.faults
-            .around(
-                DirectoryVerb::CredentialsExchange,
-                Credentials::exchange(&*self.inner, account, method, set_at, credential),
-            )
+            .around(DirectoryVerb::CredentialsExchange, Credentials::exchange(&*self.inner, account, exchange))
             .await
     }
 
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
         self.faults.around(DirectoryVerb::CredentialsRemove, Credentials::remove(&*self.inner, account, method)).await
+    }
+
+    async fn wrapped_key(&self, account: &AccountId, method: Method) -> Result<Option<WrappedKey>, StoreError> {
+        self.faults
+            .around(DirectoryVerb::CredentialsWrappedKey, Credentials::wrapped_key(&*self.inner, account, method))
+            .await
+    }
+
+    async fn wrap(&self, account: &AccountId, method: Method, key: &Rewrapped) -> Result<Wrap, StoreError> {
+        self.faults.around(DirectoryVerb::CredentialsWrap, Credentials::wrap(&*self.inner, account, method, key)).await
     }
 }
 

@@ -184,6 +184,11 @@ macro_rules! __directory_cases {
                 are_rewritten_or_removed,
                 are_exchanged_for_the_one_in_force,
                 are_exchanged_by_one_of_many,
+                supersede_those_of_another_method,
+                are_superseded_in_one_step,
+                keep_a_wrapped_key_beside_them,
+                are_exchanged_with_the_key_beside_them,
+                are_wrapped_beside_by_one_of_many,
             }
             known_devices {
                 are_remembered,

@@ -10,7 +10,7 @@ use crate::authentication::Method;
 use crate::lockout::Counter;
 use crate::ports::{
     Account, AccountId, AuditRow, Clock, CounterKey, Credential, EmailAddress, Invitation, KnownDevice, ServiceKey,
-    Setting, StoreError,
+    Setting, StoreError, WrappedKey,
 };
 
 mod access;
@@ -70,7 +70,7 @@ pub struct MemoryDirectory {
 struct State {
     accounts: BTreeMap<AccountId, Account>,
     emails: BTreeMap<EmailAddress, AccountId>,
-    credentials: BTreeMap<(AccountId, &'static str), Credential>,
+    credentials: BTreeMap<(AccountId, &'static str), (Credential, Option<WrappedKey>)>,
     // In the order in which they were remembered.
     devices: BTreeMap<AccountId, Vec<KnownDevice>>,
     settings: BTreeMap<Box<str>, Setting>,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{KeyTag, Rewrapped, StoreError, Wrap, WrappedKey};
 use crate::authentication::Method;
 use crate::permission::Permissions;
 use crate::record::Revision;
@@ -218,16 +218,58 @@ impl fmt::Debug for Credential {
     }
 }
 
+/// A credential that takes the place of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its method.
+    pub method: Method,
+    /// When the one of this method was set whose place it takes; `None` for where there is none.
+    pub set_at: Option<Timestamp>,
+    /// What takes its place.
+    pub credential: Credential,
+    /// The method whose credential goes, if there is one, with the key beside it.
+    pub supersedes: Option<Method>,
+    /// The key beside it from now on; `None` for none, where there is none. So a key that is there is never lost for being
+    /// forgotten.
+    pub wrapped_key: Option<Rewrapped>,
+}
+
+impl Exchange {
+    /// One that supersedes no other method and brings no key.
+    #[must_use]
+    pub const fn plain(method: Method, set_at: Option<Timestamp>, credential: Credential) -> Self {
+        Self { method, set_at, credential, supersedes: None, wrapped_key: None }
+    }
+
+    /// The tag of the key that must be beside the credential in force.
+    #[must_use]
+    pub fn expected_key(&self) -> Option<KeyTag> {
+        self.wrapped_key.as_ref().and_then(|rewrapped| rewrapped.replaces)
+    }
+}
+
+/// What became of an exchange. Unless it was done, nothing changed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Exchanged {
+    /// It was done.
+    Done,
+    /// The credential in force is not the one that was named.
+    Moved,
+    /// It is; the key beside it is not the one that was named.
+    KeyMoved,
+}
+
 /// Keeps credentials, apart from accounts, so that no listing of people ever reads one.
 #[async_trait]
 pub trait Credentials: Send + Sync {
     /// The account's credential for `method`.
     async fn find(&self, account: &AccountId, method: Method) -> Result<Option<Credential>, StoreError>;
 
-    /// Sets it, whether there is one or not.
+    /// Sets it, whether there is one or not. A key that was wrapped beside the one before goes.
     async fn set(&self, account: &AccountId, method: Method, credential: &Credential) -> Result<(), StoreError>;
 
-    /// Puts `secret` in the place of the one that was set at `set_at`, and keeps that time: for another form of the
+    /// Puts `secret` in the place of the one that was set at `set_at`, and keeps that time and the key beside it: for another form of the
     /// same secret, such as a hash at other parameters. `false`, and nothing changed, when the credential was set again
     /// meanwhile or is gone; so one that is [`Self::set`] at another time is never undone by this.
     async fn replace(
@@ -238,19 +280,19 @@ pub trait Credentials: Send + Sync {
         secret: &[u8],
     ) -> Result<bool, StoreError>;
 
-    /// Sets `credential` in the place of the one that was set at `set_at`, or where there is none for `None`; the
-    /// account may come later. `false`, and nothing changed, when it is not so any more: of any number of callers that
-    /// name the same time exactly one succeeds, as long as each brings a later one.
-    async fn exchange(
-        &self,
-        account: &AccountId,
-        method: Method,
-        set_at: Option<Timestamp>,
-        credential: &Credential,
-    ) -> Result<bool, StoreError>;
+    /// Puts one credential in the place of others, and the key beside it in the place of theirs, in one step; see
+    /// [`Exchange`]. The account may come later. Of any number of callers that name the same time exactly one succeeds, as
+    /// long as each brings a later one.
+    async fn exchange(&self, account: &AccountId, exchange: &Exchange) -> Result<Exchanged, StoreError>;
 
-    /// Removes it; whether there was one.
+    /// Removes it, with the key beside it; whether there was one.
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError>;
+
+    /// The key that is wrapped beside the account's credential for `method`.
+    async fn wrapped_key(&self, account: &AccountId, method: Method) -> Result<Option<WrappedKey>, StoreError>;
+
+    /// Puts a wrapped key beside the account's credential for `method`, in the place of the one that is said to be there.
+    async fn wrap(&self, account: &AccountId, method: Method, key: &Rewrapped) -> Result<Wrap, StoreError>;
 }
 
 /// A browser that signed in to an account before, and so is not locked out by strangers' failures (R101).

@@ -12,10 +12,11 @@ mod service_keys;
 mod session_store;
 mod settings;
 mod subjects;
+mod wrapped_key;
 
 pub use accounts::{
-    Account, AccountChange, AccountId, Accounts, Credential, Credentials, EmailAddress, InsertAccount, InvalidEmail,
-    KnownDevice, KnownDevices,
+    Account, AccountChange, AccountId, Accounts, Credential, Credentials, EmailAddress, Exchange, Exchanged,
+    InsertAccount, InvalidEmail, KnownDevice, KnownDevices,
 };
 pub use ambient::{Clock, Entropy, EntropyFailure, Uptime};
 pub use audit::{AuditLog, AuditQuery, AuditRow, ChainLink, MAX_AUDIT_DETAIL};
@@ -33,6 +34,7 @@ pub use session_store::{
 };
 pub use settings::{SetSetting, Setting, Settings};
 pub use subjects::Subjects;
+pub use wrapped_key::{InvalidKeyTag, InvalidWrappedKey, KeyTag, Rewrapped, Wrap, WrappedKey};
 
 /// A store could not answer. Whoever sees this fails closed: never "valid", never "absent" (R168).
 #[derive(Debug, thiserror::Error)]

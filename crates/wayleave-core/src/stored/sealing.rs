@@ -9,7 +9,7 @@ use super::{Malformed, decode_client, decode_entries, encode_client, encode_entr
 use crate::authentication::Method;
 use crate::entries::Entries;
 use crate::id::SessionId;
-use crate::ports::{AccountId, Entropy, StoreError};
+use crate::ports::{AccountId, Entropy, StoreError, WrappedKey};
 use crate::record::{Client, Fingerprint, Record};
 use crate::seal::{KeyRing, Place, SALT};
 use crate::ticket::Purpose;
@@ -21,6 +21,7 @@ const DATA: &str = "session data";
 const ROTATION_CLIENT: &str = "rotation client";
 const TICKET: &str = "ticket";
 const CREDENTIAL: &str = "credential";
+const WRAPPED_KEY: &str = "wrapped key";
 
 /// Seals and opens. Sealing fails as unavailable when there is no entropy (R001), opening as corrupt when the envelope
 /// does not open at its place.
@@ -155,6 +156,30 @@ impl Sealing {
         let name = credential_name(account, method);
         let place = Place { purpose: CREDENTIAL, name: name.as_bytes() };
         Ok(self.open(place, envelope)?.as_slice().into())
+    }
+
+    /// Seals the key that is wrapped beside a credential.
+    pub fn seal_wrapped_key(
+        &self,
+        account: &AccountId,
+        method: Method,
+        key: &WrappedKey,
+    ) -> Result<Box<[u8]>, StoreError> {
+        let name = credential_name(account, method);
+        self.seal(Place { purpose: WRAPPED_KEY, name: name.as_bytes() }, key.as_bytes())
+    }
+
+    /// Opens the key that is wrapped beside a credential, where there is one.
+    pub fn open_wrapped_key(
+        &self,
+        account: &AccountId,
+        method: Method,
+        envelope: Option<&[u8]>,
+    ) -> Result<Option<WrappedKey>, StoreError> {
+        let Some(envelope) = envelope else { return Ok(None) };
+        let name = credential_name(account, method);
+        let plain = self.open(Place { purpose: WRAPPED_KEY, name: name.as_bytes() }, envelope)?;
+        WrappedKey::new(plain.as_slice()).map(Some).map_err(StoreError::corrupt)
     }
 
     fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<Box<[u8]>, StoreError> {

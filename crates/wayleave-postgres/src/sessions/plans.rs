@@ -104,7 +104,7 @@ async fn hot_statements_go_by_their_index() {
         (accounts::ANYBODY_HOLDS, "accounts_by_permission"),
         (credentials::FIND, "credentials_pkey"),
         (credentials::REPLACE, "credentials_pkey"),
-        (credentials::EXCHANGE, "credentials_pkey"),
+        (credentials::WRAPPED_KEY, "credentials_pkey"),
         (known_devices::KNOWS, "known_devices_account_key_key"),
         (settings::GET, "settings_pkey"),
         (service_keys::BY_KEY, "service_keys_key_key"),

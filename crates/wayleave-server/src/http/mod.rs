@@ -14,6 +14,7 @@ pub mod hosts;
 pub mod limits;
 pub mod panic;
 mod peers;
+pub mod precondition;
 pub mod query;
 pub mod rate_limit;
 mod refusals;

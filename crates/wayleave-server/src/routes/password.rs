@@ -91,7 +91,7 @@ pub async fn change_password(
     let new = app.passwords.prepare(&proof.account, password(&request.new_password)?).await?;
     let proved = Proved { account: proof.account.id, epoch: proof.account.epoch, set_at: proof.set_at };
     let before = if request.end_other_sessions { Before::Ends } else { Before::Stays };
-    let Some(account) = replace_secret(&app, &proved, before, Secret::Password(new)).await? else {
+    let Some(account) = replace_secret(&app, &proved, before, Secret::Password(new).into()).await? else {
         app.record(crate::audit::Entry {
             subject: Some(format!("user:{}", proved.account).into()),
             reason: Some("overtaken"),
@@ -313,7 +313,8 @@ pub async fn reset_password(
         }
     };
     let proved = Proved { account: account.id, epoch: link.epoch(), set_at: link.set_at() };
-    let account = replace_secret(&app, &proved, Before::Ends, Secret::Password(new)).await?.ok_or_else(invalid)?;
+    let account =
+        replace_secret(&app, &proved, Before::Ends, Secret::Password(new).into()).await?.ok_or_else(invalid)?;
     let subject = subject_of(&account)?;
     app.manager.end_all(&subject, None, Cause::CredentialChanged, &context.origin).await?;
     app.passwords.unlock(&account).await?;

@@ -1,4 +1,6 @@
-//! The vault of the person behind the session: locking it.
+//! The vault of the person behind the session: locking it, and its key.
+
+pub mod key;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! A request of every route that succeeds when the right role sends it, and the routes as the router's table has them.
 
 use axum::body::Body;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH};
 use http::{HeaderValue, Request};
 use serde_json::{Value, json};
 use utoipa::openapi::HttpMethod;
@@ -81,6 +81,8 @@ pub(crate) struct Ask {
     /// What else it says in the head.
     pub(crate) field: Option<(&'static str, &'static str)>,
     pub(crate) body: Content,
+    /// The version that it changes, where it must say.
+    pub(crate) changes: Option<String>,
 }
 
 /// A body.
@@ -104,6 +106,9 @@ impl Ask {
         };
         if let Some((name, value)) = self.field {
             request.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(version) = &self.changes {
+            request.headers_mut().insert(IF_MATCH, HeaderValue::from_str(&format!("\"{version}\"")).unwrap());
         }
         request
     }
@@ -167,6 +172,7 @@ pub(crate) fn ask_of(route: &Route, scene: &Scene) -> Ask {
         "POST /api/auth/opaque/step-up" => {
             Some(json!({ "login_id": fact("opaque_login"), "finish": fact("opaque_ke3"), "vault": "read" }))
         }
+        "PUT /api/vault/key" => Some(json!({ "key": "AAAA" })),
         "POST /api/vault/lock" => Some(json!({ "scope": "all" })),
         "POST /api/auth/sessions" => Some(json!({ "subject": "customer-18" })),
         "POST /api/auth/sessions/refresh" => Some(json!({ "refresh_token": fact("refresh_token") })),
@@ -213,5 +219,6 @@ pub(crate) fn ask_of(route: &Route, scene: &Scene) -> Ask {
     };
     let line = line.replace("{id}", scene.fact(id)).replace("{name}", name) + &query;
     assert!(!line.contains('{'), "{line}");
-    Ask { line, field, body }
+    let changes = line.starts_with("PUT /api/vault/key").then(|| fact("vault_key"));
+    Ask { line, field, body, changes }
 }

@@ -27,7 +27,8 @@ const TABLE: &[(&str, [u16; ROLES.len()])] = &[
     ("POST /api/auth/opaque/register/start",        [200,  200,  200,  200,  200,  200,  200,  200,  200,  200]),
     ("POST /api/auth/opaque/register/finish",       [201,  201,  201,  201,  201,  201,  201,  201,  201,  201]),
     ("POST /api/auth/opaque/change/start",          [401,  200,  401,  200,  401,  200,  200,  403,  401,  200]),
-    ("POST /api/auth/opaque/change/finish",         [401,  200,  401,  200,  401,  200,  200,  403,  401,  200]),
+    // Who has a vault must bring its key along.
+    ("POST /api/auth/opaque/change/finish",         [401,  200,  401,  200,  401,  200,  200,  403,  401,  422]),
     ("POST /api/auth/opaque/login/start",           [200,  200,  200,  200,  200,  200,  200,  200,  200,  200]),
     ("POST /api/auth/opaque/login/finish",          [200,  200,  200,  200,  200,  200,  200,  200,  200,  200]),
 
@@ -45,6 +46,8 @@ const TABLE: &[(&str, [u16; ROLES.len()])] = &[
     ("DELETE /api/auth/sessions/{id}",              [401,  404,  401,  200,  401,  404,  403,  404,  401,  404]),
     ("DELETE /api/auth/sessions",                   [401,  200,  401,  200,  401,  200,  403,  200,  401,  200]),
 
+    ("GET /api/vault/key",                          [401,  403,  403,  403,  403,  403,  403,  403,  401,  200]),
+    ("PUT /api/vault/key",                          [401,  403,  403,  403,  403,  403,  403,  403,  401,  200]),
     ("GET /api/vault/blobs",                        [401,  403,  403,  403,  403,  403,  403,  403,  401,  200]),
     ("GET /api/vault/blobs/{name}",                 [401,  403,  403,  403,  403,  403,  403,  403,  401,  200]),
     ("PUT /api/vault/blobs/{name}",                 [401,  403,  403,  403,  403,  403,  403,  403,  401,  201]),

@@ -162,12 +162,19 @@ async fn safe_methods_change_nothing() {
             let counts = method == "GET" && route.rules.activity == ActivityRule::Counts;
             let (_, pending) = scene.world.app.manager.warm();
             assert_eq!(pending, usize::from(counts && route.rules.demand != Demand::Nobody), "{line}");
-            // That keeps the vault open for longer, too, which is written down at once.
-            if !(counts && route.path.starts_with("/api/vault/")) {
-                assert_eq!(scene.state().await, before, "{line}");
-            }
+            // Activity in the vault is written into the record, which counts that.
+            let is_use = counts && route.path.starts_with("/api/vault/");
+            let compared = |state: String| if is_use { without_revisions(&state) } else { state };
+            assert_eq!(compared(scene.state().await), compared(before), "{line}");
         }
     }
+}
+
+/// What is kept, but for how often it was changed.
+fn without_revisions(state: &str) -> String {
+    let mut parts = state.split("revision: Revision(");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once(')').unwrap().1)
 }
 
 /// R049, A22: every route that takes JSON takes nothing that a foreign page could send without asking first, even

@@ -8,8 +8,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use wayleave_core::authentication::Method;
 use wayleave_core::permission::Permissions;
-use wayleave_core::ports::{Account, Expected, InsertServiceKey, Invitation, Listing, ServiceKey};
+use wayleave_core::ports::{
+    Account, Expected, InsertServiceKey, Invitation, Listing, Rewrapped, ServiceKey, Wrap, WrappedKey,
+};
 use wayleave_core::subject::{Namespace, Subject};
 use wayleave_core::token::ServiceToken;
 use wayleave_server::accounts::change_account;
@@ -194,6 +197,11 @@ impl Scene {
         let response = opaque::evaluate(&self.world, "opaque@example.com", &request).await;
         let (upload, _) = opaque::client(PASSWORD).upload(registering, &response);
         let (login, ke3) = self.world.client().opaque_start(OPAL, PASSWORD).await.ke3(PASSWORD).unwrap();
+        let opal = app.directory.accounts.by_email(&OPAL.parse().unwrap()).await.unwrap().unwrap();
+        let key = WrappedKey::new(*b"a wrapped key").unwrap();
+        let tag = key.tag().to_string();
+        let rewrapped = Rewrapped { key, replaces: None };
+        assert_eq!(app.directory.credentials.wrap(&opal.id, Method::Opaque, &rewrapped).await.unwrap(), Wrap::Done);
         let setup = Issuer::of(app).setup(Duration::from_secs(600)).await.unwrap();
         let (blobs, opal) = (app.blobs.as_ref().unwrap(), opal(&self.world).await);
         let staged = blobs.receive(&opal, &mut "ciphertext".to_owned().into(), None).await.unwrap();
@@ -212,6 +220,7 @@ impl Scene {
             ("opaque_upload", opaque::encode(upload)),
             ("opaque_login", login),
             ("opaque_ke3", ke3),
+            ("vault_key", tag),
         ];
         self.facts.extend(facts);
     }

@@ -189,6 +189,7 @@ export type OpaqueChangeFinish = {
   readonly key_stretching: Stretching;
   /** The client's record: 192 bytes in base64url. */
   readonly upload: string;
+  readonly wrapped_key?: RewrappedKey | null;
 };
 
 /** The first half of a change. */
@@ -347,6 +348,14 @@ export type RegistrationStarted = {
   readonly response: string;
 };
 
+/** A key that is wrapped anew. */
+export type RewrappedKey = {
+  /** 1 to 1024 bytes in base64url without padding. */
+  readonly key: string;
+  /** The `ETag` of the one that it takes the place of, without its quotes; none where there is none yet. */
+  readonly replaces?: string | null;
+};
+
 /** What a session may do with the vault. */
 export type Right = "read" | "write";
 
@@ -502,4 +511,10 @@ export type VaultInfo = {
   readonly opened_at: string;
   /** What the session may do with it. */
   readonly right: Right;
+};
+
+/** The wrapped key. */
+export type WrappedKeyText = {
+  /** 1 to 1024 bytes in base64url without padding. */
+  readonly key: string;
 };

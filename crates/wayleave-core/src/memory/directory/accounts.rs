@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::{MemoryDirectory, most_credentials, page, room};
 use crate::authentication::Method;
 use crate::ports::{
-    Account, AccountChange, AccountId, Accounts, Credential, Credentials, EmailAddress, InsertAccount, KnownDevice,
-    KnownDevices, StoreError,
+    Account, AccountChange, AccountId, Accounts, Credential, Credentials, EmailAddress, Exchange, Exchanged,
+    InsertAccount, KnownDevice, KnownDevices, Rewrapped, StoreError, Wrap, WrappedKey,
 };
 use crate::time::Timestamp;
 
@@ -91,7 +91,8 @@ impl Accounts for MemoryDirectory {
 #[async_trait]
 impl Credentials for MemoryDirectory {
     async fn find(&self, account: &AccountId, method: Method) -> Result<Option<Credential>, StoreError> {
-        Ok(self.state().credentials.get(&(account.clone(), method.as_str())).cloned())
+        let state = self.state();
+        Ok(state.credentials.get(&(account.clone(), method.as_str())).map(|(credential, _)| credential.clone()))
     }
 
     async fn set(&self, account: &AccountId, method: Method, credential: &Credential) -> Result<(), StoreError> {
@@ -100,7 +101,7 @@ impl Credentials for MemoryDirectory {
         if !state.credentials.contains_key(&key) {
             room(state.credentials.len(), most_credentials(self.limits.accounts))?;
         }
-        state.credentials.insert(key, credential.clone());
+        state.credentials.insert(key, (credential.clone(), None));
         Ok(())
     }
 
@@ -113,35 +114,56 @@ impl Credentials for MemoryDirectory {
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let held = state.credentials.get_mut(&(account.clone(), method.as_str()));
-        let Some(held) = held.filter(|held| held.changed_at == set_at) else {
+        let Some((held, _)) = held.filter(|(held, _)| held.changed_at == set_at) else {
             return Ok(false);
         };
         held.secret = secret.into();
         Ok(true)
     }
 
-    async fn exchange(
-        &self,
-        account: &AccountId,
-        method: Method,
-        set_at: Option<Timestamp>,
-        credential: &Credential,
-    ) -> Result<bool, StoreError> {
+    async fn exchange(&self, account: &AccountId, exchange: &Exchange) -> Result<Exchanged, StoreError> {
+        let Exchange { method, set_at, credential, supersedes, wrapped_key } = exchange;
         let mut state = self.state();
         let key = (account.clone(), method.as_str());
-        let held = state.credentials.get(&key).map(|held| held.changed_at);
-        if held != set_at {
-            return Ok(false);
+        let held = state.credentials.get(&key);
+        if held.map(|(held, _)| held.changed_at) != *set_at {
+            return Ok(Exchanged::Moved);
+        }
+        let beside = held.and_then(|(_, wrapped)| wrapped.as_ref()).map(WrappedKey::tag);
+        if beside != exchange.expected_key() {
+            return Ok(Exchanged::KeyMoved);
         }
         if held.is_none() {
             room(state.credentials.len(), most_credentials(self.limits.accounts))?;
         }
-        state.credentials.insert(key, credential.clone());
-        Ok(true)
+        let wrapped_key = wrapped_key.as_ref().map(|rewrapped| rewrapped.key.clone());
+        state.credentials.insert(key, (credential.clone(), wrapped_key));
+        if let Some(superseded) = supersedes {
+            state.credentials.remove(&(account.clone(), superseded.as_str()));
+        }
+        Ok(Exchanged::Done)
     }
 
     async fn remove(&self, account: &AccountId, method: Method) -> Result<bool, StoreError> {
         Ok(self.state().credentials.remove(&(account.clone(), method.as_str())).is_some())
+    }
+
+    async fn wrapped_key(&self, account: &AccountId, method: Method) -> Result<Option<WrappedKey>, StoreError> {
+        let state = self.state();
+        let held = state.credentials.get(&(account.clone(), method.as_str()));
+        Ok(held.and_then(|(_, wrapped_key)| wrapped_key.clone()))
+    }
+
+    async fn wrap(&self, account: &AccountId, method: Method, key: &Rewrapped) -> Result<Wrap, StoreError> {
+        let mut state = self.state();
+        let Some((_, held)) = state.credentials.get_mut(&(account.clone(), method.as_str())) else {
+            return Ok(Wrap::NoCredential);
+        };
+        if held.as_ref().map(WrappedKey::tag) != key.replaces {
+            return Ok(Wrap::Moved);
+        }
+        *held = Some(key.key.clone());
+        Ok(Wrap::Done)
     }
 }
 

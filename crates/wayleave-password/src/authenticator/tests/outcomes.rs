@@ -1,5 +1,7 @@
 //! What each attempt comes to: success with its evidence, refusals, rehashing, faults, new passwords.
 
+use wayleave_core::ports::{Rewrapped, Wrap, WrappedKey};
+
 use super::*;
 
 #[tokio::test]
@@ -98,14 +100,16 @@ struct Overtaken {
 
 #[async_trait::async_trait]
 impl Credentials for Overtaken {
-    async fn exchange(
-        &self,
-        account: &AccountId,
-        method: Method,
-        set_at: Option<Timestamp>,
-        credential: &Credential,
-    ) -> Result<bool, StoreError> {
-        Credentials::exchange(&*self.inner, account, method, set_at, credential).await
+    async fn exchange(&self, account: &AccountId, exchange: &Exchange) -> Result<Exchanged, StoreError> {
+        Credentials::exchange(&*self.inner, account, exchange).await
+    }
+
+    async fn wrapped_key(&self, account: &AccountId, method: Method) -> Result<Option<WrappedKey>, StoreError> {
+        Credentials::wrapped_key(&*self.inner, account, method).await
+    }
+
+    async fn wrap(&self, account: &AccountId, method: Method, key: &Rewrapped) -> Result<Wrap, StoreError> {
+        Credentials::wrap(&*self.inner, account, method, key).await
     }
 
     async fn find(&self, account: &AccountId, method: Method) -> Result<Option<Credential>, StoreError> {
@@ -210,7 +214,9 @@ async fn a_new_password_replaces_the_old_one() {
     world.clock.advance(Duration::from_secs(60));
     let set_at = world.credential(OWNER).await.changed_at;
     let new = world.password.prepare(&owner, password("vier rote Fahrräder")).await.unwrap();
-    assert!(world.password.exchange(&owner.id, Method::Password, Some(set_at), new).await.unwrap());
+    let exchanged =
+        world.password.exchange(&owner.id, Exchange::plain(Method::Password, Some(set_at), new)).await.unwrap();
+    assert_eq!(exchanged, Exchanged::Done);
     assert_eq!(word(&world.attempt(OWNER, RIGHT).await), "wrong_password");
     assert_eq!(word(&world.attempt(OWNER, "vier rote Fahrräder").await), "verified");
     assert!(!world.directory.knows(&owner.id, DEVICE, world.clock.now()).await.unwrap());
@@ -225,9 +231,10 @@ async fn a_new_password_does_not_replace_a_newer_one() {
     let world = World::new().await;
     let owner = world.account(OWNER).await;
     let Outcome::Verified(proved) = world.attempt(OWNER, RIGHT).await else { panic!("the password is right") };
-    for (text, taken) in [("vier rote Fahrräder", true), ("five blue trains", false)] {
+    for (text, expected) in [("vier rote Fahrräder", Exchanged::Done), ("five blue trains", Exchanged::Moved)] {
         let new = world.password.prepare(&owner, password(text)).await.unwrap();
-        assert_eq!(world.password.exchange(&owner.id, Method::Password, proved.set_at, new).await.unwrap(), taken);
+        let exchange = Exchange::plain(Method::Password, proved.set_at, new);
+        assert_eq!(world.password.exchange(&owner.id, exchange).await.unwrap(), expected);
     }
     assert_eq!(word(&world.attempt(OWNER, "vier rote Fahrräder").await), "verified");
     assert!(world.credential(OWNER).await.changed_at > proved.set_at.unwrap());

@@ -1,6 +1,8 @@
 //! The vault that a session holds open: opening it, and putting an end to that.
 
 mod blobs;
+mod guard;
+mod key;
 mod locking;
 mod opening;
 mod several;
@@ -12,6 +14,7 @@ use crate::support::Answer;
 use crate::world::{Client, PASSWORD};
 
 pub(crate) const OPAL: &str = "opal@example.com";
+const KEY: &str = "/api/vault/key";
 const LOCK: &str = "/api/vault/lock";
 const STEP_UP: &str = "/api/auth/opaque/step-up";
 
@@ -37,11 +40,28 @@ impl Client<'_> {
         answer
     }
 
+    /// Puts a wrapped key in the place of the one with this tag, or where there is none.
+    pub(crate) async fn put_key(&mut self, key: &[u8], replaces: Option<&str>) -> Answer {
+        let field = match replaces {
+            Some(tag) => ("if-match".to_owned(), format!("\"{tag}\"")),
+            None => ("if-none-match".to_owned(), "*".to_owned()),
+        };
+        self.fields.push(field);
+        let answer = self.put(KEY, &json!({ "key": opaque::encode(key) })).await;
+        self.fields.pop();
+        answer
+    }
+
     async fn lock_vault(&mut self, scope: &str) -> u64 {
         let answer = self.post(LOCK, &json!({ "scope": scope })).await;
         answer.assert_status(200);
         answer.json()["data"]["locked"].as_u64().unwrap()
     }
+}
+
+/// Something that could be a wrapped key.
+fn wrapped(text: &[u8]) -> Vec<u8> {
+    [b"wrapped ", text].concat()
 }
 
 /// The body of a second half that asks for the vault.
