@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use wayleave::{Origin, Session, Shown, ValidateError};
 use wayleave_core::permission::Permissions;
 use wayleave_core::ports::{Account, ServiceKey};
-use wayleave_core::record::Limit;
+use wayleave_core::record::{Fingerprint, Limit};
 use wayleave_core::token::{RefreshToken, ServiceToken, SessionToken, TOKEN_LENGTH};
 use wayleave_web::activity::is_users_doing;
 use wayleave_web::bearer::{Authorization, authorization};
@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::audit::Entry;
-use crate::device;
+use crate::device::Device;
 use crate::error::{ApiError, ErrorCode, StepUp};
 use crate::http::client_address::ClientAddress;
 use crate::http::rate_limit::{RateKey, Refusal};
@@ -115,6 +115,8 @@ pub struct Context {
     service: Option<Arc<ServiceKey>>,
     /// The `User-Agent`.
     agent: Option<HeaderValue>,
+    /// What is stable about the client.
+    pub fingerprint: Option<Fingerprint>,
     active: bool,
     /// Whether there were several session cookies, none of which counts.
     pub duplicate_cookies: bool,
@@ -266,13 +268,13 @@ impl Context {
     /// The device, as far as it told.
     #[must_use]
     pub fn device(&self) -> Option<Box<str>> {
-        self.agent.as_ref().and_then(|agent| agent.to_str().ok()).and_then(device::label)
+        self.agent.as_ref().and_then(|agent| agent.to_str().ok()).and_then(|agent| Device::of(agent).label())
     }
 
     /// What the request shows to the session manager.
     #[must_use]
     pub fn shown(&self) -> Shown {
-        Shown { fingerprint: None, active: self.active, origin: self.origin.clone() }
+        Shown { fingerprint: self.fingerprint, vouched: false, active: self.active, origin: self.origin.clone() }
     }
 
     /// The subject of the request's session, as the actor of what it does to others.
@@ -410,8 +412,17 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
             });
         })?;
     }
+    let client = request.extensions.get::<ClientAddress>().copied();
+    let fingerprint = match &app.fingerprints {
+        // Nobody opens a session by looking.
+        Some(fingerprints) if credential.is_some() || !request.method.is_safe() => {
+            Some(fingerprints.of(headers, client)?)
+        }
+        Some(_) | None => None,
+    };
     let mut context = Context {
         origin,
+        fingerprint,
         agent: headers.get(USER_AGENT).cloned(),
         carrier,
         credential: credential.map(|credential| Arc::new(Zeroizing::new(credential.to_owned()))),
@@ -419,7 +430,7 @@ async fn admit(guard: &Guard, request: &Parts, stale_cookie: &mut bool) -> Resul
         service: None,
         duplicate_cookies: is_duplicate,
         active: rules.activity == ActivityRule::Counts && is_users_doing(&request.method, headers),
-        client: request.extensions.get::<ClientAddress>().copied(),
+        client,
         unknown: unknown_credentials.clone(),
     };
     match rules.demand {

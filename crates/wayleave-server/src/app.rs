@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::audit::{Entry, Recorder};
 use crate::claim::Lost;
 use crate::cookies::Cookies;
+use crate::fingerprint::Fingerprints;
 use crate::metrics::Metrics;
 use crate::opaque::Opaque;
 use crate::settings::PolicySettings;
@@ -124,6 +125,8 @@ pub struct App {
     pub csrf: CsrfKey,
     /// Cookies.
     pub cookies: Cookies,
+    /// What is stable about clients, where anything is looked at.
+    pub fingerprints: Option<Fingerprints>,
     /// Everything else that configuration decides.
     pub options: RouteOptions,
     /// The key of session references in logs.

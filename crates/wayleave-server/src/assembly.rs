@@ -28,6 +28,7 @@ use crate::app::{App, Provers, RouteOptions};
 use crate::audit::{ChainKey, Heads, Writer, WriterOptions};
 use crate::claim::Claim;
 use crate::config::Config;
+use crate::fingerprint::Fingerprints;
 use crate::http::limits::RequestLimits;
 use crate::metrics::Metrics;
 use crate::opaque::{self, IdentifierKey, Opaque};
@@ -284,6 +285,7 @@ pub async fn assemble(blueprint: Blueprint<'_>) -> Result<Assembly, StartError> 
         metrics,
         csrf: CsrfKey::new(*keys.derive(Purpose::Csrf)).with_others(keys.derive_all(Purpose::Csrf).map(|key| *key)),
         cookies: edge::cookies(config, bound)?,
+        fingerprints: Fingerprints::new(&keys.derive(Purpose::Fingerprint), &config.sessions.fingerprint),
         options: route_options(config, public_url, setup_done)?,
         reference_key,
         clock,

@@ -1,4 +1,4 @@
-//! A device's label for its owner's list of sessions, from the `User-Agent`.
+//! What a `User-Agent` tells of a device: for its owner's list of sessions, and for the client's fingerprint.
 
 /// Longest `User-Agent` that is looked at.
 const MAX_AGENT: usize = 512;
@@ -25,23 +25,38 @@ const SYSTEMS: [(&str, &str); 7] = [
     ("Linux", "Linux"),
 ];
 
-/// `Firefox on Linux`, as far as it can be told. Made of our own words only, so nothing that a client sends reaches a
-/// page or a log through it (A20).
-#[must_use]
-pub(crate) fn label(agent: &str) -> Option<Box<str>> {
-    let agent = agent.get(..agent.len().min(MAX_AGENT))?;
-    let find =
-        |table: &[(&str, &'static str)]| table.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
-    match (find(&BROWSERS), find(&SYSTEMS)) {
-        (Some(browser), Some(system)) => Some(format!("{browser} on {system}").into()),
-        (Some(name), None) | (None, Some(name)) => Some(name.into()),
-        (None, None) => None,
+/// What a `User-Agent` tells, in our own words, so that nothing that a client sends goes on (A20). An update of the browser
+/// or of the system changes none of it.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Device {
+    pub(crate) browser: Option<&'static str>,
+    pub(crate) system: Option<&'static str>,
+}
+
+impl Device {
+    /// Looks at a `User-Agent`.
+    #[must_use]
+    pub(crate) fn of(agent: &str) -> Self {
+        let Some(agent) = agent.get(..agent.len().min(MAX_AGENT)) else { return Self::default() };
+        let find =
+            |table: &[(&str, &'static str)]| table.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
+        Self { browser: find(&BROWSERS), system: find(&SYSTEMS) }
+    }
+
+    /// `Firefox on Linux`, as far as it can be told.
+    #[must_use]
+    pub(crate) fn label(self) -> Option<Box<str>> {
+        match (self.browser, self.system) {
+            (Some(browser), Some(system)) => Some(format!("{browser} on {system}").into()),
+            (Some(name), None) | (None, Some(name)) => Some(name.into()),
+            (None, None) => None,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::label;
+    use super::Device;
 
     /// A20: a label holds our words and nothing of the header.
     #[test]
@@ -63,7 +78,7 @@ mod tests {
             ("", None),
         ];
         for (agent, expected) in cases {
-            assert_eq!(label(agent).as_deref(), expected, "{agent}");
+            assert_eq!(Device::of(agent).label().as_deref(), expected, "{agent}");
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod cookies;
 mod device;
 pub mod error;
+pub mod fingerprint;
 mod gate;
 pub mod http;
 pub mod links;

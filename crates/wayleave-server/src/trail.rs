@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::app::reference;
 use crate::audit::{Entry, Recorder};
+use crate::fingerprint;
 use crate::metrics::Metrics;
 
 /// Carries events to the audit log until the manager is gone.
@@ -31,6 +32,12 @@ pub async fn follow(
 
 fn carry(event: &Event, recorder: &Recorder, metrics: &Metrics, reference_key: &[u8; 32]) {
     let (name, reason) = name(&event.what);
+    let drifted = event.drift.map(|drift| fingerprint::changed(drift.held, drift.shown));
+    // Of a mismatch it is the reason; of a refusal that follows from one it is what stands behind the reason.
+    let reason = reason.or(drifted);
+    let mut detail = serde_json::Map::new();
+    detail.extend(event.kind.as_ref().map(|kind| ("kind".to_owned(), kind.as_str().into())));
+    detail.extend(drifted.map(|changed| ("changed".to_owned(), changed.into())));
     metrics.session_event(name, reason.unwrap_or_default());
     let entry = Entry {
         event: name,
@@ -40,7 +47,7 @@ fn carry(event: &Event, recorder: &Recorder, metrics: &Metrics, reference_key: &
         source: event.origin.network.as_deref().map(Into::into),
         reason,
         request: event.origin.request.as_deref().map(Into::into),
-        detail: event.kind.as_ref().map(|kind| serde_json::json!({ "kind": kind.as_str() })),
+        detail: (!detail.is_empty()).then(|| detail.into()),
     };
     recorder.record(event.at, entry);
 }

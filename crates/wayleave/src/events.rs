@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use wayleave_core::decide::Refusal;
 use wayleave_core::id::{FamilyId, SessionId};
 use wayleave_core::policy::KindName;
-use wayleave_core::record::Limit;
+use wayleave_core::record::{Fingerprint, Limit};
 use wayleave_core::subject::Subject;
 use wayleave_core::time::Timestamp;
 
@@ -82,6 +82,15 @@ pub enum What {
     LimitRefused,
 }
 
+/// A client that does not look like the one that signed in (R027).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// The one that signed in.
+    pub held: Fingerprint,
+    /// The one that came; `None` where it showed nothing.
+    pub shown: Option<Fingerprint>,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -99,6 +108,8 @@ pub struct Event {
     pub subject: Option<Subject>,
     /// On which request.
     pub origin: Origin,
+    /// How its client changed, where that is what happened.
+    pub drift: Option<Drift>,
 }
 
 struct Subscriber {

@@ -11,7 +11,9 @@ use wayleave_opaque::{KeyStretching, StretchingCost};
 use super::store_url::StoreUrl;
 use super::types::{CookieName, NodeName, Rate};
 use super::value::Size;
-use super::words::{ClearSiteData, Coherence, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite};
+use super::words::{
+    ClearSiteData, Coherence, FingerprintInput, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite,
+};
 use super::{
     Accounts, Audit, Config, Cookies, Jwt, Keys, Lockout, Log, Metrics, Nodes, Opaque, Password, RateLimits, Server,
     Sessions, Store, Vault,
@@ -67,6 +69,7 @@ pub(super) fn defaults(data: PathBuf) -> Config {
             sweep_batch: 500,
             retention: days(7),
             last_seen_flush: seconds(5),
+            fingerprint: vec![FingerprintInput::Agent, FingerprintInput::Platform, FingerprintInput::Device],
         },
         kinds: Kinds::default(),
         jwt: Jwt { issuer: None, audience: None, leeway: seconds(30), jwks_max_age: minutes(5) },

@@ -12,7 +12,9 @@ use wayleave_core::policy::{AtLimit, FingerprintMode, IdleLimit, SessionTimeout}
 use super::store_url::StoreUrl;
 use super::types::{CookieDomain, CookieName, HashedToken, HostName, NodeName, Origin, Rate};
 use super::value::{Input, Name, Value, Wrong, quote};
-use super::words::{ClearSiteData, Coherence, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm};
+use super::words::{
+    ClearSiteData, Coherence, FingerprintInput, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm,
+};
 
 /// Types that are written as text and parse themselves.
 macro_rules! text_values {
@@ -84,7 +86,17 @@ macro_rules! word_values {
     )+};
 }
 
-word_values!(SameSite, Coherence, ForwardedHeader, ClearSiteData, Registration, LogFormat, LogLevel, TokenForm);
+word_values!(
+    SameSite,
+    Coherence,
+    FingerprintInput,
+    ForwardedHeader,
+    ClearSiteData,
+    Registration,
+    LogFormat,
+    LogLevel,
+    TokenForm
+);
 
 fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();

@@ -38,7 +38,9 @@ pub use sources::{Assignment, Loaded, Sources};
 pub use store_url::{ServerUrl, StoreUrl};
 pub use types::{CookieDomain, CookieName, HashedToken, HostName, InvalidValue, NodeName, Origin, Rate};
 pub use value::{Name, Size, parse_duration, write_duration};
-pub use words::{ClearSiteData, Coherence, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm};
+pub use words::{
+    ClearSiteData, Coherence, FingerprintInput, ForwardedHeader, LogFormat, LogLevel, Registration, SameSite, TokenForm,
+};
 
 /// Everything that an operator can decide, with safe defaults. What each field means, its limits and its default stand
 /// in the table of keys and in `docs/configuration.md`; the paths of keys are the paths of these fields.
@@ -179,6 +181,8 @@ pub struct Sessions {
     pub retention: Duration,
     /// How long last-seen times are gathered before they are written.
     pub last_seen_flush: Duration,
+    /// What clients are known by again.
+    pub fingerprint: Vec<FingerprintInput>,
 }
 
 /// `[jwt]`

@@ -240,6 +240,14 @@ pub(super) static SETTINGS: LazyLock<Vec<Key<Config>>> = LazyLock::new(|| {
              limit.",
         ),
         Key::new(
+            "sessions.fingerprint",
+            |c: &mut Config| &mut c.sessions.fingerprint,
+            "What a client is known by again, beside its token: `agent` is the family of browser and system, `platform` what \
+             Chromium says of it, `device` what other clients say by `X-Device-Id`, `network` the /24 or /48 that the request \
+             comes from by the rule of `server.trusted_proxies`. Kept as a keyed hash. What a change leads to is \
+             `kinds.NAME.fingerprint`. After a change of this list every session that is open counts as changed.",
+        ),
+        Key::new(
             "jwt.issuer",
             |c: &mut Config| &mut c.jwt.issuer,
             "`iss` of access tokens. `none` takes the public URL.",

@@ -93,6 +93,20 @@ words! {
 }
 
 words! {
+    /// What a client is known by again, beside its token.
+    FingerprintInput {
+        /// The family of the browser and of the system, as `User-Agent` says: no update changes it.
+        Agent = "agent",
+        /// The platform, as Chromium says by `Sec-CH-UA-Platform`.
+        Platform = "platform",
+        /// What a client that is no browser says by `X-Device-Id`.
+        Device = "device",
+        /// The network that it comes from: a /24 of IPv4, a /48 of IPv6.
+        Network = "network",
+    }
+}
+
+words! {
     /// Who may make an account.
     Registration {
         /// Administrators only.

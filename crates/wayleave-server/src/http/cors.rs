@@ -16,7 +16,8 @@ use wayleave_web::origin::Origins;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "accept, authorization, content-type, if-match, if-none-match, x-csrf-token, x-request-id, x-wayleave-background",
+    "accept, authorization, content-type, if-match, if-none-match, x-csrf-token, x-device-id, x-request-id, \
+     x-wayleave-background",
 );
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
     "WWW-Authenticate, DPoP-Nonce, RateLimit, RateLimit-Policy, Retry-After, ETag, X-Request-Id",

@@ -39,6 +39,10 @@ pub struct LoginAnswer {
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<VaultInfo>,
+    /// The sessions that made room for this one, where the account had as many as it may have.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    evicted: Vec<String>,
 }
 
 /// What signing in gave, by the transport that was asked for.
@@ -65,6 +69,10 @@ pub struct BearerAnswer {
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<VaultInfo>,
+    /// The sessions that made room for this one, where the account had as many as it may have.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    evicted: Vec<String>,
 }
 
 /// The cookie session that was opened.
@@ -190,13 +198,14 @@ pub(super) async fn enter(app: &App, context: &Context, proof: Proof, holding: H
     vault::note_opened(app, context, &opened.record);
     note_sign_in(app, &account.id).await;
     let vault = VaultInfo::of(&opened.record, app.now());
+    let evicted = opened.evicted.iter().map(|gone| gone.id.to_string()).collect();
     match transport {
         TransportChoice::Bearer => {
             let tokens = TokenAnswer::of(&opened.record, &opened.issued);
             let shown = device.as_ref().filter(|_| shows_token);
             let device_token =
                 if asks || shown.is_some() { remember_device(app, &account.id, shown).await } else { None };
-            Ok(Envelope::new(SignedIn::Bearer(BearerAnswer { tokens, device_token, vault })).into_response())
+            Ok(Envelope::new(SignedIn::Bearer(BearerAnswer { tokens, device_token, vault, evicted })).into_response())
         }
         TransportChoice::Cookie => {
             let answer = LoginAnswer {
@@ -207,6 +216,7 @@ pub(super) async fn enter(app: &App, context: &Context, proof: Proof, holding: H
                 },
                 must_change_password: account.must_change_password,
                 vault,
+                evicted,
             };
             let mut response = Envelope::new(SignedIn::Cookie(answer)).into_response();
             set_session_cookies(app, response.headers_mut(), &opened)?;

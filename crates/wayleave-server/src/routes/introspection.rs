@@ -99,7 +99,7 @@ pub async fn introspect(
     context: Context,
     FormBody(form): FormBody<TokenForm>,
 ) -> Result<Json<Introspection>, ApiError> {
-    let shown = Shown { active: false, ..context.shown() };
+    let shown = Shown { active: false, vouched: true, ..context.shown() };
     let session = match app.manager.validate(&form.token, &shown).await {
         // To others it proves nothing before its person has chosen a new password.
         Ok(session) if must_change_password(&session) => return Ok(Json(INACTIVE)),
@@ -139,7 +139,7 @@ pub async fn revoke(
     FormBody(form): FormBody<TokenForm>,
 ) -> Result<Response, ApiError> {
     let service = context.service()?;
-    let shown = Shown { active: false, ..context.shown() };
+    let shown = Shown { active: false, vouched: true, ..context.shown() };
     if let Some(record) = app.manager.behind_token(&form.token).await?
         && record.subject.as_ref().and_then(|subject| subject.service()) == Some(&*service.name)
     {

@@ -136,7 +136,11 @@ pub async fn open_session(
 /// What is kept of the client that opens a session.
 #[must_use]
 pub fn client(context: &Context) -> Client {
-    Client { label: context.device(), network: context.origin.network.as_deref().map(Into::into), fingerprint: None }
+    Client {
+        label: context.device(),
+        network: context.origin.network.as_deref().map(Into::into),
+        fingerprint: context.fingerprint,
+    }
 }
 
 impl From<OpenError> for ApiError {

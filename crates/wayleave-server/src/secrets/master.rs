@@ -60,11 +60,13 @@ pub enum Purpose {
     Bus,
     /// What the OPAQUE keys of people are derived from, beside the server's secrets.
     CredentialIdentifier,
+    /// Fingerprints of clients.
+    Fingerprint,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Routing,
         Self::Sealing,
         Self::Csrf,
@@ -75,6 +77,7 @@ impl Purpose {
         Self::Assertion,
         Self::Bus,
         Self::CredentialIdentifier,
+        Self::Fingerprint,
     ];
 
     const fn label(self) -> &'static [u8] {
@@ -89,6 +92,7 @@ impl Purpose {
             Self::Assertion => b"wayleave master: assertion v1",
             Self::Bus => b"wayleave master: bus v1",
             Self::CredentialIdentifier => b"wayleave master: credential identifier v1",
+            Self::Fingerprint => b"wayleave master: fingerprint v1",
         }
     }
 
@@ -96,7 +100,7 @@ impl Purpose {
     /// over: another routing key would lose every session, another counter key would forgive every failed sign-in, and
     /// with another audit key the rows from before would look forged, and with another bus key servers of before and after a
     /// rotation would not understand each other. Another key of credential identifiers would show which names have no
-    /// account, since only theirs would change.
+    /// account, since only theirs would change, and with another key of fingerprints every client would look like another one.
     const fn is_lasting(self) -> bool {
         match self {
             Self::Routing
@@ -104,7 +108,8 @@ impl Purpose {
             | Self::Audit
             | Self::SessionReference
             | Self::Bus
-            | Self::CredentialIdentifier => true,
+            | Self::CredentialIdentifier
+            | Self::Fingerprint => true,
             Self::Sealing | Self::Csrf | Self::PreSession | Self::Assertion => false,
         }
     }

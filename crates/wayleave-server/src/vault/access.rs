@@ -14,7 +14,7 @@ use super::lock;
 use crate::access::Context;
 use crate::app::App;
 use crate::audit::Entry;
-use crate::error::{ApiError, ErrorCode};
+use crate::error::{ApiError, ErrorCode, StepUp};
 
 /// The right of a session to do something with its account's vault, at this moment. Only [`VaultAccess::demand`] makes one.
 #[derive(Clone, Debug)]
@@ -29,10 +29,14 @@ impl VaultAccess {
     /// doing keeps it open for longer.
     ///
     /// # Errors
-    /// 401 where there is no session. 403 `vault_required` or `vault_locked`, with `details.reason`. 503 when the store does
+    /// 401 where there is no session, or one whose client changed and whose kind then wants a fresh proof. 403 `vault_required` or `vault_locked`, with `details.reason`. 503 when the store does
     /// not answer.
     pub async fn demand(app: &App, context: &Context, right: Right) -> Result<Self, ApiError> {
         let session = context.session()?;
+        if session.is_suspect() {
+            let max_age = app.options.step_up_max_age;
+            return Err(ApiError::step_up(StepUp { acr_values: "1", max_age }));
+        }
         let (unused, now) = (app.options.vault_lifetime, app.now());
         let mut held = match judge(session.record(), right, unused, now) {
             Ok(held) => held,

@@ -114,8 +114,8 @@ impl Fleet {
         let Setup { coherence, .. } = self.setup;
         let configuration = format!(
             "[store]\n{}\nconnections = 5\n[keys]\nmaster = \"{}\"\n[nodes]\nname = \"{name}\"\n\
-             coherence = \"{coherence}\"\n[kinds.standard]\nmost = 10000\n[lockout]\nattempts = 100\n[rate_limits]\n\
-             login = \"none\"\nregister = \"none\"\nrefresh = \"none\"\nsession = \"none\"\nunknown_token = \"none\"\n",
+             coherence = \"{coherence}\"\n[kinds.standard]\nmost = 10000\n[kinds.three]\nmost = 3\n[lockout]\nattempts = 100\n[rate_limits]\n\
+             login = \"none\"\nregister = \"none\"\nrefresh = \"none\"\nsession = \"none\"\nunknown_token = \"none\"\nfailed_sign_ins = \"none\"\n",
             self.stores(self.setup.behind_a_cut == Some(which)),
             self.folder.path().join("master.key").display()
         );

@@ -197,11 +197,11 @@ impl Scene {
         let response = opaque::evaluate(&self.world, "opaque@example.com", &request).await;
         let (upload, _) = opaque::client(PASSWORD).upload(registering, &response);
         let (login, ke3) = self.world.client().opaque_start(OPAL, PASSWORD).await.ke3(PASSWORD).unwrap();
-        let opal = app.directory.accounts.by_email(&OPAL.parse().unwrap()).await.unwrap().unwrap();
+        let holder = app.directory.accounts.by_email(&OPAL.parse().unwrap()).await.unwrap().unwrap();
         let key = WrappedKey::new(*b"a wrapped key").unwrap();
         let tag = key.tag().to_string();
         let rewrapped = Rewrapped { key, replaces: None };
-        assert_eq!(app.directory.credentials.wrap(&opal.id, Method::Opaque, &rewrapped).await.unwrap(), Wrap::Done);
+        assert_eq!(app.directory.credentials.wrap(&holder.id, Method::Opaque, &rewrapped).await.unwrap(), Wrap::Done);
         let setup = Issuer::of(app).setup(Duration::from_secs(600)).await.unwrap();
         let (blobs, opal) = (app.blobs.as_ref().unwrap(), opal(&self.world).await);
         let staged = blobs.receive(&opal, &mut "ciphertext".to_owned().into(), None).await.unwrap();

@@ -203,13 +203,18 @@ impl Session {
         &self.live.record
     }
 
+    /// Whether the client changed, and the kind wants a fresh proof before anything sensitive then (R027).
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.live.drifted && self.live.mode == FingerprintMode::StepUp
+    }
+
     /// Whether the sign-in is recent enough for a sensitive action (R025).
     ///
     /// # Errors
     /// [`StepUp`] when a fresh proof is needed.
     pub fn fresh(&self, most: Duration, now: Timestamp) -> Result<(), StepUp> {
-        // The client changed, and the kind wants a fresh proof before anything sensitive then.
-        if self.live.drifted && self.live.mode == FingerprintMode::StepUp {
+        if self.is_suspect() {
             return Err(StepUp { max_age: most });
         }
         decide::fresh(&self.live.record, most, now)

@@ -136,6 +136,8 @@ pub struct Origin {
 pub struct Shown {
     /// The client's fingerprint, if the deployment takes one.
     pub fingerprint: Option<Fingerprint>,
+    /// Whether it is a service that asks about a client of its own: that one is not seen here, and not judged.
+    pub vouched: bool,
     /// Whether the request is the user's doing. Polling and background requests are not, and leave the idle limit
     /// running (R016).
     pub active: bool,

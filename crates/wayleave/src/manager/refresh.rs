@@ -79,7 +79,7 @@ impl SessionManager {
             match decide::decide(policy, rules.session_timeout, &renewable, &standing, presented_by, now) {
                 Decision::Valid { permissions, drifted } => {
                     if drifted {
-                        self.state.publish(What::FingerprintMismatch, Some(record), &shown.origin);
+                        self.state.publish_drift(What::FingerprintMismatch, record, shown);
                     }
                     (permissions, None)
                 }

@@ -15,13 +15,13 @@ use wayleave_core::record::{Activity, Record};
 use wayleave_core::time::Timestamp;
 use wayleave_core::token::TokenHash;
 
-use super::Origin;
 use super::live::{Key, Live, Short};
 use super::validate::later;
+use super::{Origin, Shown};
 use crate::activity::Pending;
 use crate::cluster::{Cluster, Told};
 use crate::coherent::{Before, Coherent};
-use crate::events::{Event, Subscribers, What};
+use crate::events::{Drift, Event, Subscribers, What};
 
 /// How many changes can go on at once, at most.
 const TURNS: usize = 256;
@@ -291,6 +291,16 @@ impl State {
     }
 
     pub(super) fn publish(&self, what: What, record: Option<&Record>, origin: &Origin) {
+        self.publish_with(what, record, origin, None);
+    }
+
+    /// As [`Self::publish`], of something that the client of a request brought about by not being that of the record.
+    pub(super) fn publish_drift(&self, what: What, record: &Record, shown: &Shown) {
+        let drift = record.client.fingerprint.map(|held| Drift { held, shown: shown.fingerprint });
+        self.publish_with(what, Some(record), &shown.origin, drift);
+    }
+
+    fn publish_with(&self, what: What, record: Option<&Record>, origin: &Origin, drift: Option<Drift>) {
         self.subscribers.publish(Event {
             what,
             at: self.clock.now(),
@@ -299,6 +309,7 @@ impl State {
             kind: record.map(|record| record.kind.clone()),
             subject: record.and_then(|record| record.subject.clone()),
             origin: origin.clone(),
+            drift,
         });
     }
 
@@ -312,6 +323,7 @@ impl State {
             kind: Some(record.kind.clone()),
             subject: record.subject.clone(),
             origin: origin.clone(),
+            drift: None,
         });
     }
 
@@ -324,6 +336,7 @@ impl State {
             kind: Some(gone.kind.clone()),
             subject: gone.subject.clone(),
             origin: origin.clone(),
+            drift: None,
         });
     }
 }

@@ -188,7 +188,10 @@ impl SessionManager {
             return None;
         }
         let (live, slot) = self.state.warm.find(&key.into())?;
-        if live.epoch != self.epochs.of(slot) || live.passed(now) || !live.judged_for(shown.fingerprint) {
+        if live.epoch != self.epochs.of(slot)
+            || live.passed(now)
+            || !(shown.vouched || live.judged_for(shown.fingerprint))
+        {
             return None;
         }
         self.note(&live, shown, now);
@@ -221,11 +224,12 @@ impl SessionManager {
             return Err(ValidateError::Invalid);
         };
         let grounds = Grounds { epoch, standing, rules: Arc::clone(&rules) };
-        let presented = Presented { fingerprint: shown.fingerprint, activity };
+        let fingerprint = if shown.vouched { record.client.fingerprint } else { shown.fingerprint };
+        let presented = Presented { fingerprint, activity };
         match decide::decide(policy, rules.session_timeout, &record, &grounds.standing, presented, now) {
             Decision::Valid { permissions, drifted } => {
                 if drifted {
-                    self.state.publish(What::FingerprintMismatch, Some(&record), &shown.origin);
+                    self.state.publish_drift(What::FingerprintMismatch, &record, shown);
                 }
                 let live = grounds.live(policy, record, Valid { permissions, drifted, seen_at: activity.seen_at });
                 self.state.warm.fill(before, view.key.into(), Arc::clone(&live));
@@ -293,13 +297,16 @@ impl SessionManager {
     }
 
     pub(super) async fn refuse(&self, record: &Record, refusal: Refusal, shown: &Shown) -> Result<(), StoreError> {
-        self.state.publish(What::Refused(refusal), Some(record), &shown.origin);
         match refusal {
             Refusal::Fingerprint => {
+                self.state.publish_drift(What::Refused(refusal), record, shown);
                 let family = Scope::Family(record.slot, record.family);
                 self.end(&family, Cause::Fingerprint, &shown.origin).await.map(drop)
             }
-            Refusal::Disabled | Refusal::Superseded | Refusal::Unlicensed | Refusal::Level => Ok(()),
+            Refusal::Disabled | Refusal::Superseded | Refusal::Unlicensed | Refusal::Level => {
+                self.state.publish(What::Refused(refusal), Some(record), &shown.origin);
+                Ok(())
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 export type BearerAnswer = TokenAnswer & {
   /** To be kept, and shown at the next sign-in; where it was asked for. */
   readonly device_token?: string | null;
+  /** The sessions that made room for this one, where the account had as many as it may have. */
+  readonly evicted?: readonly string[];
   readonly vault?: VaultInfo | null;
 };
 
@@ -145,6 +147,8 @@ export type LockedCount = {
 
 /** Who signed in, and until when. */
 export type LoginAnswer = {
+  /** The sessions that made room for this one, where the account had as many as it may have. */
+  readonly evicted?: readonly string[];
   /** Whether the session can do nothing but choose a new password. */
   readonly mustChangePassword: boolean;
   readonly session: LoginSession;

@@ -52,10 +52,14 @@ export type ErrorCode =
   | "email_taken"
   /** The body's length must be declared in `Content-Length`; chunked bodies are not accepted. */
   | "length_required"
-  /** The resource is not in the state that the request names by `If-Match` or `If-None-Match`. */
+  /** Something else than the request expects is there: `If-Match` names another version, or `If-None-Match: *` meets one. */
   | "precondition_failed"
   /** The body is larger than the route accepts. */
   | "payload_too_large"
+  /** The blob is larger than one may be. */
+  | "blob_too_large"
+  /** The account would have more in its vault than it may; `details` says how much that is. */
+  | "vault_quota_exceeded"
   /** The request target is too long. */
   | "uri_too_long"
   /** The body's media type is not one that the route accepts. */
@@ -66,7 +70,7 @@ export type ErrorCode =
   | "unsupported_option"
   /** The new password is too short, too long or too common; `details.reason` says which. */
   | "weak_password"
-  /** The request must say by `If-Match` or `If-None-Match` which state it changes, so that no write is lost. */
+  /** There is something already, and the request does not say which version of it is to be changed: `If-Match` is missing. */
   | "precondition_required"
   /** Sign-in for this identifier is paused after too many failures, whether or not it exists; see `Retry-After`. */
   | "account_locked"
@@ -110,8 +114,10 @@ export const ERRORS: Readonly<Record<ErrorCode, readonly [status: number, messag
   conflict: [409, "The request conflicts with the current state."],
   email_taken: [409, "This e-mail address is already in use."],
   length_required: [411, "The request must declare its length."],
-  precondition_failed: [412, "This was changed meanwhile."],
+  precondition_failed: [412, "It was changed in the meantime."],
   payload_too_large: [413, "The request body is too large."],
+  blob_too_large: [413, "The blob is too large."],
+  vault_quota_exceeded: [413, "There is not enough room in the vault."],
   uri_too_long: [414, "The request target is too long."],
   unsupported_media_type: [415, "The content type is not supported."],
   validation_failed: [422, "Some fields are not valid."],

@@ -51,6 +51,7 @@ const SAMPLES: &[Sample] = &[
     ("sessions.sweep_batch", "50", &[]),
     ("sessions.retention", "1d", &[]),
     ("sessions.last_seen_flush", "2s", &[]),
+    ("sessions.fingerprint", "agent,network", &[]),
     ("jwt.issuer", "https://auth.example.org", &[]),
     ("jwt.audience", "api", &[]),
     ("jwt.leeway", "0s", &[]),

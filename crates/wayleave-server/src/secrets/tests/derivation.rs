@@ -75,6 +75,7 @@ fn what_must_last_lasts() {
                 | Purpose::SessionReference
                 | Purpose::Bus
                 | Purpose::CredentialIdentifier
+                | Purpose::Fingerprint
         );
         assert_eq!(*before.derive(purpose) == *after.derive(purpose), lasts, "{purpose:?}");
         assert_eq!(after.derive_all(purpose).count(), 3);

@@ -177,6 +177,8 @@ async fn parallel_logins_keep_the_limit() {
         for task in tasks {
             assert_eq!(task.await.unwrap(), 200);
         }
+        let evicted = world.audit_counts(|counts| counts.get("session.evicted") == Some(&47)).await;
+        assert_eq!(evicted["session.created"], 50, "{keeping:?}");
         let subject = account.subject();
         let listing = Listing { subject: None, after: None, most: 100 };
         let records = world.app.store.list(&listing).await.unwrap().records;

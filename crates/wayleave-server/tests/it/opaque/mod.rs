@@ -3,6 +3,7 @@
 mod change;
 mod counting;
 mod equality;
+mod limits;
 mod npm;
 mod refusals;
 mod registering;

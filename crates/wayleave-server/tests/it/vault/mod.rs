@@ -5,7 +5,7 @@ mod guard;
 mod key;
 mod locking;
 mod opening;
-mod several;
+pub(crate) mod several;
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ impl Client<'_> {
     }
 
     /// Proves again by OPAQUE, as somebody; the answer, whose tokens the client takes.
-    async fn opaque_step_up(&mut self, email: &str, vault: Option<&str>) -> Answer {
+    pub(crate) async fn opaque_step_up(&mut self, email: &str, vault: Option<&str>) -> Answer {
         let (login, ke3) = self.world.client().opaque_start(email, PASSWORD).await.ke3(PASSWORD).unwrap();
         let mut body = json!({ "login_id": login, "finish": ke3 });
         if let Some(right) = vault {

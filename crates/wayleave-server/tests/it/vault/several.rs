@@ -15,7 +15,7 @@ async fn asked(server: &Process, method: &str, path: &str, token: &str, body: Op
 }
 
 /// Moves the first person of a fleet to OPAQUE, with [`OTHER_PASSWORD`].
-async fn move_to_opaque(fleet: &Fleet) {
+pub(crate) async fn move_to_opaque(fleet: &Fleet) {
     let token = fleet.sign_in(0).await;
     let (request, registering) = client(OTHER_PASSWORD).register();
     let start = json!({ "request": encode(request) });
