@@ -36,7 +36,10 @@ const comment = (text, indent) =>
   text === undefined
     ? ""
     : text.includes("\n")
-      ? `${indent}/**\n${text.split("\n").map((line) => `${indent} * ${line}`.trimEnd()).join("\n")}\n${indent} */\n`
+      ? `${indent}/**\n${text
+          .split("\n")
+          .map((line) => `${indent} * ${line}`.trimEnd())
+          .join("\n")}\n${indent} */\n`
       : `${indent}/** ${text} */\n`;
 
 /** A schema as a type. What is not in the document (formats, lengths) is not in the type either. */
@@ -96,7 +99,9 @@ function reachable(operations, schemas) {
 
 /** What a person's client sends and gets: not what administrators do. */
 function apiFile({ paths, components: { schemas } }) {
-  const operations = Object.entries(paths).filter(([path]) => path.startsWith("/api/") && !path.startsWith("/api/admin/"));
+  const operations = Object.entries(paths).filter(
+    ([path]) => path.startsWith("/api/") && !path.startsWith("/api/admin/"),
+  );
   // Envelopes are unpacked before anybody sees them, and what is in them is spelt out there.
   const inside = Object.keys(schemas)
     .filter((name) => JSON.stringify(operations).includes(`/Envelope_${name}"`))

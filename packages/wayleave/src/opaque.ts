@@ -18,7 +18,10 @@ import type {
   User,
 } from "./generated/api.js";
 import type { Opened, Session } from "./session.js";
+import type { Rewrapped } from "./vault.js";
 
+export type { Rewrapped, Vault, VaultBlob, VaultEntry, VaultPage } from "./vault.js";
+export { openVault } from "./vault.js";
 export type { BlobPlace, UnwrapOptions } from "./vault/crypto.js";
 export { createVaultKey, decryptBlob, encryptBlob, unwrapVaultKey, wrapVaultKey } from "./vault/crypto.js";
 
@@ -71,8 +74,8 @@ export interface SignIn extends StepUp {
 /** Another password. */
 export interface Change extends StretchingOptions {
   newPassword: string;
-  /** Wraps the vault key anew. Needed where the account has one. */
-  rewrap?: (exportKey: Uint8Array) => Promise<Uint8Array>;
+  /** Wraps the vault key anew: {@link Vault.rewrap}. Needed where the account has a vault key. */
+  rewrap?: (exportKey: Uint8Array) => Promise<Rewrapped>;
 }
 
 /** What only whoever knows the password has.
@@ -131,8 +134,9 @@ export async function changePassword(session: Session, options: Change): Promise
   const start: OpaqueChangeStart = { request: registrationRequest };
   const started = await session.request<RegistrationStarted>("/api/auth/opaque/change/start", { json: start });
   const { record, exportKey } = enrol(started, clientRegistrationState, password, floor);
-  const wrapped = await rewrap?.(exportKey);
-  const finish: OpaqueChangeFinish = { ...record, ...(wrapped && { vault_key: toBase64Url(wrapped) }) };
+  const { key, replaces } = (await rewrap?.(exportKey)) ?? {};
+  const wrapped_key = key && { key: toBase64Url(key), ...(replaces !== undefined && { replaces }) };
+  const finish: OpaqueChangeFinish = { ...record, ...(wrapped_key && { wrapped_key }) };
   await session.close("/api/auth/opaque/change/finish", finish);
   return { exportKey };
 }

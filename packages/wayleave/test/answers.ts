@@ -6,9 +6,11 @@ import assert from "node:assert/strict";
 export interface Asked {
   method: string;
   path: string;
+  query: string;
   headers: Headers;
   credentials: string | undefined;
   json: Record<string, string> | undefined;
+  bytes: Uint8Array | undefined;
 }
 
 type Handler = (asked: Asked) => Response | Promise<Response>;
@@ -23,9 +25,11 @@ export function answering(handlers: Readonly<Record<string, Handler>>): { fetch:
       const one: Asked = {
         method: init.method ?? "GET",
         path: input.pathname,
+        query: input.search,
         headers: new Headers(init.headers),
         credentials: init.credentials,
         json: typeof init.body === "string" ? JSON.parse(init.body) : undefined,
+        bytes: init.body instanceof Uint8Array ? new Uint8Array(init.body) : undefined,
       };
       asked.push(one);
       const handler = handlers[`${one.method} ${one.path}`];

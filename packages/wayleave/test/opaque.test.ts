@@ -5,7 +5,15 @@ import { test } from "node:test";
 
 import { ready, server } from "@serenity-kit/opaque";
 import { createSession, type Session, WayleaveError } from "wayleave";
-import { changePassword, createVaultKey, register, signIn, stepUp, unwrapVaultKey, wrapVaultKey } from "wayleave/opaque";
+import {
+  changePassword,
+  createVaultKey,
+  register,
+  signIn,
+  stepUp,
+  unwrapVaultKey,
+  wrapVaultKey,
+} from "wayleave/opaque";
 
 import { answering, bad, good, type Asked } from "./answers.js";
 
@@ -60,7 +68,10 @@ function deployment(key_stretching = CHEAP): { session: Session; asked: Asked[] 
 }
 
 const caught = async (promise: Promise<unknown>): Promise<WayleaveError> => {
-  const error: unknown = await promise.then(() => undefined, (reason: unknown) => reason);
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   assert(error instanceof WayleaveError, String(error));
   return error;
 };
@@ -74,7 +85,10 @@ test("R107: the export key is that of the registration at every sign-in, and nob
   assert.deepEqual([first.exportKey, second.exportKey], [registered.exportKey, registered.exportKey]);
   assert.equal(first.opened.sessionId, "sess_1");
   const finishes = asked.filter(({ path }) => path.endsWith("login/finish"));
-  assert.deepEqual(finishes.map(({ json }) => json!["vault"]), ["write", undefined]);
+  assert.deepEqual(
+    finishes.map(({ json }) => json!["vault"]),
+    ["write", undefined],
+  );
   const bob = await register(session, { identifier: "bob@example.com", password: PASSWORD, name: "Bob", floor });
   assert.notDeepEqual(bob.exportKey, registered.exportKey);
 });
@@ -117,7 +131,9 @@ test("R108: a server that asks for cheaper key stretching gets neither a record 
   ];
   for (const [change, floor] of weak) {
     const { session, asked } = deployment({ iterations: 3, memory_kib: 65_536, parallelism: 4, ...change });
-    const options = { identifier: ANN, password: PASSWORD, name: "Ann", ...(floor && { floor }) } as Parameters<typeof register>[1];
+    const options = { identifier: ANN, password: PASSWORD, name: "Ann", ...(floor && { floor }) } as Parameters<
+      typeof register
+    >[1];
     const ways = [
       register(session, options),
       signIn(session, options),
@@ -140,11 +156,15 @@ test("a change of password wraps the vault key anew, and ends the session", asyn
   await register(session, { identifier: ANN, password: PASSWORD, name: "Ann", floor });
   const old = await signIn(session, { identifier: ANN, password: PASSWORD, floor });
   const vaultKey = await createVaultKey();
-  const rewrap = (exportKey: Uint8Array) => wrapVaultKey(exportKey, vaultKey, "user_1");
+  const rewrap = async (exportKey: Uint8Array) => ({
+    key: await wrapVaultKey(exportKey, vaultKey, "user_1"),
+    replaces: "0a",
+  });
   const { exportKey } = await changePassword(session, { newPassword: "another one", rewrap, floor });
   assert.notDeepEqual(exportKey, old.exportKey);
-  const sent = asked.at(-1)!.json!["vault_key"]!;
-  const wrapped = new Uint8Array(Buffer.from(sent, "base64url"));
+  const { key, replaces } = asked.at(-1)!.json!["wrapped_key"] as unknown as Record<string, string>;
+  assert.equal(replaces, "0a");
+  const wrapped = new Uint8Array(Buffer.from(key!, "base64url"));
   await unwrapVaultKey(exportKey, wrapped, "user_1");
   assert.equal((await caught(unwrapVaultKey(old.exportKey, wrapped, "user_1"))).code, "undecipherable");
   await session.user();
@@ -165,7 +185,10 @@ test("R116: neither password nor export key is in any request", async () => {
   const { exportKey } = await register(session, { identifier: ANN, password: PASSWORD, name: "Ann", floor });
   await signIn(session, { identifier: ANN, password: PASSWORD, floor });
   const all = JSON.stringify(asked);
-  const forms = [PASSWORD, ...(["hex", "base64", "base64url"] as const).map((form) => Buffer.from(exportKey).toString(form))];
+  const forms = [
+    PASSWORD,
+    ...(["hex", "base64", "base64url"] as const).map((form) => Buffer.from(exportKey).toString(form)),
+  ];
   for (const form of forms) assert(!all.includes(form));
   assert(all.includes(asked[0]!.json!["request"]!));
 });

@@ -41,13 +41,19 @@ test("a token that is refused is replaced once, and shared by requests at the sa
   await Promise.all([post(), post(), post()]);
   assert.equal(asked.filter(({ path }) => path === "/api/csrf").length, 1);
   renew();
-  assert.deepEqual((await Promise.all([post(), post()])).map(({ status }) => status), [200, 200]);
+  assert.deepEqual(
+    (await Promise.all([post(), post()])).map(({ status }) => status),
+    [200, 200],
+  );
   assert.equal(asked.filter(({ path }) => path === "/api/csrf").length, 2);
   const hopeless = answering({
     "GET /api/csrf": () => Response.json({ success: true, token: "t" }),
     "POST /api/auth/logout": () => bad(403, "csrf_failed"),
   });
-  await assert.rejects(createSession({ baseUrl, carrier: "cookie", fetch: hopeless.fetch }).signOut(), refused("csrf_failed"));
+  await assert.rejects(
+    createSession({ baseUrl, carrier: "cookie", fetch: hopeless.fetch }).signOut(),
+    refused("csrf_failed"),
+  );
   assert.equal(hopeless.asked.length, 4);
 });
 
@@ -90,7 +96,12 @@ test("R051: a bearer token is in memory, goes nowhere else, and comes with no co
   assert.equal(asked[0]?.headers.get("authorization"), null);
   await session.user();
   assert.equal(asked[1]?.headers.get("authorization"), "Bearer wl_1");
-  for (const elsewhere of ["https://example.org/", "//auth.example.org.evil.example/", "http://auth.example.org/", "data:,"]) {
+  for (const elsewhere of [
+    "https://example.org/",
+    "//auth.example.org.evil.example/",
+    "http://auth.example.org/",
+    "data:,",
+  ]) {
     await assert.rejects(session.fetch(elsewhere), TypeError);
   }
   assert.equal(asked.length, 2);
@@ -140,15 +151,20 @@ test("no session is an answer, anything else a rejection", async () => {
 
 test("what is refused says why, for how long, and under which id the log has it", async () => {
   const { fetch } = answering({ "GET /x": () => bad(429, "account_locked", { "retry-after": "61" }) });
-  const error = await createSession({ baseUrl, carrier: "bearer", fetch }).request("/x").catch((caught: unknown) => caught);
+  const error = await createSession({ baseUrl, carrier: "bearer", fetch })
+    .request("/x")
+    .catch((caught: unknown) => caught);
   assert(error instanceof WayleaveError);
   const { code, status, retryAfterSeconds, requestId } = error;
-  assert.deepEqual({ code, status, retryAfterSeconds, requestId }, {
-    code: "account_locked",
-    status: 429,
-    retryAfterSeconds: 61,
-    requestId: "req_1",
-  });
+  assert.deepEqual(
+    { code, status, retryAfterSeconds, requestId },
+    {
+      code: "account_locked",
+      status: 429,
+      retryAfterSeconds: 61,
+      requestId: "req_1",
+    },
+  );
 });
 
 test("what is not this API is not taken for it", async () => {

@@ -21,7 +21,8 @@ function codes(error: WayleaveError): string {
     case "session_expred":
       return "";
     default: {
-      const rest: Exclude<ErrorCode, "session_expired"> | "unexpected_answer" | "key_stretching_refused" | "undecipherable" =
+      const rest:
+        Exclude<ErrorCode, "session_expired"> | "unexpected_answer" | "key_stretching_refused" | "undecipherable" =
         error.code;
       return rest;
     }

@@ -1,7 +1,7 @@
 // The vault's own formats: what opens, and what does not.
 
 import assert from "node:assert/strict";
-import { createCipheriv, hkdfSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { createVaultKey, decryptBlob, encryptBlob, unwrapVaultKey, wrapVaultKey } from "wayleave/opaque";
@@ -10,6 +10,15 @@ const exportKey = Uint8Array.from({ length: 64 }, (_, index) => index);
 const account = "user_1";
 const place = { account, name: "note" };
 const content = new TextEncoder().encode("milk, bread, a boat");
+/** The file of vectors; bytes in hexadecimal. */
+interface Vectors {
+  account: string;
+  export_key: string;
+  vault_key: string;
+  wrapped_vault_key: string;
+  blobs: { name: string; content: string; blob: string }[];
+}
+
 const undecipherable = { name: "WayleaveError", code: "undecipherable" };
 
 test("a blob comes back, whatever its length", async () => {
@@ -53,7 +62,11 @@ test("every changed bit, every cut and every other place is noticed", async () =
       await assert.rejects(open(bytes.subarray(0, length)), undecipherable, `length ${length}`);
     }
   }
-  for (const other of [{ account: "user_2", name: "note" }, { account, name: "nota" }, { account: "user_1\0", name: "note" }]) {
+  for (const other of [
+    { account: "user_2", name: "note" },
+    { account, name: "nota" },
+    { account: "user_1\0", name: "note" },
+  ]) {
     await assert.rejects(decryptBlob(key, other, blob), undecipherable);
   }
   // Where account and name meet is not in doubt.
@@ -84,19 +97,15 @@ test("an export key has 64 bytes", async () => {
   }
 });
 
-test("the formats are those that are written down, made here step by step", async () => {
-  const header = (text: string) => Buffer.from(`${text}\x01`, "latin1");
-  const framed = (text: string) => Buffer.concat([Buffer.from([0, 0, 0, text.length]), Buffer.from(text)]);
-  const seal = (key: Uint8Array, head: Buffer, aad: Buffer, plaintext: Uint8Array) => {
-    const nonce = Buffer.alloc(12, 9);
-    const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(Buffer.concat([head, aad]));
-    return Buffer.concat([head, nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
-  };
-  const vaultKey = Buffer.alloc(32, 5);
-  const wrapping = new Uint8Array(hkdfSync("sha256", exportKey, "", "wayleave vault key wrapping v1", 32));
-  const wrapped = seal(wrapping, header("WLVK"), framed(account), vaultKey);
-  const key = await unwrapVaultKey(exportKey, wrapped, account, { extractable: true });
-  assert.deepEqual(Buffer.from(await crypto.subtle.exportKey("raw", key)), vaultKey);
-  const blob = seal(vaultKey, header("WLVB"), Buffer.concat([framed(account), framed("note")]), content);
-  assert.deepEqual(await decryptBlob(key, place, blob), content);
+test("the formats are those of spec/vectors, which other clients read too", async () => {
+  const file = new URL("../../../spec/vectors/vault.json", import.meta.url);
+  const vectors = JSON.parse(readFileSync(file, "utf8")) as Vectors;
+  const unhex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
+  const { account, export_key, vault_key, wrapped_vault_key, blobs } = vectors;
+  const key = await unwrapVaultKey(unhex(export_key), unhex(wrapped_vault_key), account, { extractable: true });
+  assert.deepEqual(new Uint8Array(await crypto.subtle.exportKey("raw", key)), unhex(vault_key));
+  assert.equal(blobs.length, 2);
+  for (const { name, content, blob } of blobs) {
+    assert.deepEqual(await decryptBlob(key, { account, name }, unhex(blob)), unhex(content));
+  }
 });

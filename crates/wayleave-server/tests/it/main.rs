@@ -6,6 +6,7 @@ mod administration_settings;
 mod asks;
 mod authorization;
 mod bearer_refresh;
+mod browser;
 mod bus_cut;
 mod canary;
 mod cli;

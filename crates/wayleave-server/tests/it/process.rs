@@ -78,7 +78,11 @@ impl Process {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next_line().await.unwrap().expect("the server ended before it said anything");
-        let address = first.rsplit_once("http://").unwrap().1.parse().unwrap();
+        // It says where browsers reach it, which is elsewhere when something is in front of it.
+        let address = match start.listen.port() {
+            0 => first.rsplit_once("http://").unwrap().1.parse().unwrap(),
+            _ => start.listen,
+        };
         let process = Self { child, address };
         // The rest is read, so that the server never waits for a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });

@@ -38,7 +38,11 @@ export async function createVaultKey(): Promise<CryptoKey> {
 }
 
 /** The vault key under the export key: 65 bytes, for the server to keep. */
-export async function wrapVaultKey(exportKey: Uint8Array, vaultKey: CryptoKey, account: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function wrapVaultKey(
+  exportKey: Uint8Array,
+  vaultKey: CryptoKey,
+  account: string,
+): Promise<Uint8Array<ArrayBuffer>> {
   return wrapWith(await wrappingKey(exportKey), vaultKey, account);
 }
 
@@ -61,7 +65,11 @@ export async function wrappingKey(exportKey: Uint8Array): Promise<CryptoKey> {
 }
 
 /** {@link wrapVaultKey}, with the wrapping key at hand. */
-export async function wrapWith(wrapping: CryptoKey, vaultKey: CryptoKey, account: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function wrapWith(
+  wrapping: CryptoKey,
+  vaultKey: CryptoKey,
+  account: string,
+): Promise<Uint8Array<ArrayBuffer>> {
   const nonce = crypto.getRandomValues(new Uint8Array(NONCE));
   const wrapped = await crypto.subtle.wrapKey("raw", vaultKey, wrapping, gcm(nonce, KEY_HEADER, account));
   return concat(KEY_HEADER, nonce, new Uint8Array(wrapped));
@@ -82,7 +90,11 @@ export async function unwrapWith(
 
 /** Content for the server to keep: 33 bytes longer. Each time with a new random nonce, which is safe for the first 2^32
  * blobs under one vault key. */
-export async function encryptBlob(vaultKey: CryptoKey, place: BlobPlace, content: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+export async function encryptBlob(
+  vaultKey: CryptoKey,
+  place: BlobPlace,
+  content: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer>> {
   const nonce = crypto.getRandomValues(new Uint8Array(NONCE));
   const algorithm = gcm(nonce, BLOB_HEADER, place.account, place.name);
   const sealed = await crypto.subtle.encrypt(algorithm, vaultKey, plain(content));
@@ -91,7 +103,11 @@ export async function encryptBlob(vaultKey: CryptoKey, place: BlobPlace, content
 
 /** The content of {@link encryptBlob}. Rejects with `undecipherable` for another key or place, and for changed content. That
  * it is the newest version cannot be told. */
-export async function decryptBlob(vaultKey: CryptoKey, place: BlobPlace, blob: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+export async function decryptBlob(
+  vaultKey: CryptoKey,
+  place: BlobPlace,
+  blob: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer>> {
   const { nonce, sealed } = opened(blob, BLOB_HEADER);
   const algorithm = gcm(nonce, BLOB_HEADER, place.account, place.name);
   return new Uint8Array(await deciphered(() => crypto.subtle.decrypt(algorithm, vaultKey, sealed)));
