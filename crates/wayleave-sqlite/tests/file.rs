@@ -14,8 +14,8 @@ use wayleave_conformance::fixtures::{
 use wayleave_core::authentication::Method;
 use wayleave_core::lockout::{Reservation, Rule};
 use wayleave_core::ports::{
-    Account, Accounts as _, CounterKey, Counters as _, Credential, Deposit, Entropy, EntropyFailure, Insert,
-    InsertAccount, Rotate, Scope, SessionStore, SetSetting, Settings as _, StoreError, Subjects as _, Swept,
+    Account, Accounts as _, CounterKey, Counters as _, Credential, Credentials, Deposit, Entropy, EntropyFailure,
+    Insert, InsertAccount, Rotate, Scope, SessionStore, SetSetting, Settings as _, StoreError, Subjects as _, Swept,
 };
 use wayleave_core::record::{Record, Revision};
 use wayleave_core::ticket::{Purpose, Ticket};
@@ -91,7 +91,7 @@ async fn everything_is_kept() {
     assert_eq!(store.deposit(&ticket, 1, BASE).await.unwrap(), Deposit::Done);
     assert_eq!(wayleave_core::ports::Accounts::insert(&store, &account(0)).await.unwrap(), InsertAccount::Done);
     let credential = Credential { secret: Box::new(*b"$argon2id$"), changed_at: BASE };
-    wayleave_core::ports::Credentials::set(&store, &account_id(0), Method::Password, &credential).await.unwrap();
+    Credentials::set(&store, &account_id(0), Method::Password, &credential).await.unwrap();
     let setting = wayleave_core::ports::Settings::set(&store, "timeout", b"30", None).await.unwrap();
     assert_eq!(setting, SetSetting::Done(Revision(1)));
     for _ in 0..4 {
@@ -118,7 +118,7 @@ async fn everything_is_kept() {
         assert_eq!(store.take(Purpose::Setup, [1; 32], at(8)).await.unwrap(), Some(ticket.clone()));
         assert_eq!(store.by_id(&account_id(0)).await.unwrap(), Some(account(0)));
         assert!(store.anybody_holds("admin:users").await.unwrap());
-        let found = wayleave_core::ports::Credentials::find(&store, &account_id(0), Method::Password).await.unwrap();
+        let found = Credentials::find(&store, &account_id(0), Method::Password).await.unwrap();
         assert_eq!(found, Some(credential.clone()));
         assert_eq!(store.get("timeout").await.unwrap().unwrap().value.as_ref(), b"30");
         let fifth = store.reserve(CounterKey([1; 32]), Rule::DEFAULT, at(1)).await.unwrap();
@@ -163,8 +163,11 @@ async fn an_older_schema_is_migrated() {
     put_one(&store, &full(1)).await;
     store.close().await;
     let later = ["known_devices_by_expiry", "sessions_by_sealed_pair"];
-    let steps = later.map(|index| format!("DROP INDEX {index}"));
-    for step in steps.into_iter().chain(["DELETE FROM _sqlx_migrations WHERE version > 1".to_owned()]) {
+    let indexes = later.map(|index| format!("DROP INDEX {index}"));
+    let columns =
+        ["wrapped_key_tag", "wrapped_key"].map(|column| format!("ALTER TABLE credentials DROP COLUMN {column}"));
+    let steps = indexes.into_iter().chain(columns);
+    for step in steps.chain(["DELETE FROM _sqlx_migrations WHERE version > 1".to_owned()]) {
         sqlx::query(AssertSqlSafe(step)).execute(&mut raw(folder.path()).await).await.unwrap();
     }
     let path = folder.path().join("wayleave.sqlite");
@@ -178,6 +181,9 @@ async fn an_older_schema_is_migrated() {
         let indexes: i64 = count.fetch_one(&mut raw(folder.path()).await).await.unwrap();
         assert_eq!(indexes, 1, "{index}");
     }
+    let credential = Credential { secret: Box::new(*b"record"), changed_at: BASE };
+    Credentials::set(&store, &account_id(1), Method::Opaque, &credential).await.unwrap();
+    assert_eq!(Credentials::wrapped_key(&store, &account_id(1), Method::Opaque).await.unwrap(), None);
 }
 
 #[tokio::test]
